@@ -1,0 +1,119 @@
+/**
+ * One structured line for each thing that happens, on stdout: JSON for machines, coloured text for people.
+ *
+ * Lines written in one turn of the event loop go out in one write; a write for each line costs
+ * 6–15 % of the throughput. What is still waiting is written when the process ends.
+ * The log knows what to redact: a field whose name promises a secret is never written, at any depth.
+ */
+import util from "node:util";
+
+export type Level = "info" | "warn" | "error";
+export type Fields = Record<string, unknown>;
+export type Format = "json" | "pretty";
+
+export type Log = {
+  info(message: string, fields?: Fields): void;
+  warn(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+  /** The same log with fields that every line carries. */
+  with(fields: Fields): Log;
+  /** Writes the waiting lines now. */
+  flush(): void;
+};
+
+/** Header and payload names whose values open doors. `signature` too: one is good for a replay. */
+const secretName = /secret|token|password|authorization|cookie|signature|api[-_]?key|private[-_]?key/i;
+
+/**
+ * @param write takes whole lines; by default stdout, which Node writes synchronously for files, pipes and terminals
+ * @param now the clock, in a parameter so that tests can stop it
+ */
+export function openLog(
+  format: Format,
+  write: (text: string) => void = openStdout(),
+  now: () => Date = () => new Date(),
+): Log {
+  const render = format === "json" ? renderJson : renderPretty;
+  let waiting = "";
+
+  function flush(): void {
+    const text = waiting;
+    waiting = "";
+    if (text !== "") write(text);
+  }
+
+  function add(level: Level, message: string, fields: Fields): void {
+    if (waiting === "") setImmediate(flush);
+    waiting += render(now(), level, message, fields);
+  }
+
+  const bind = (bound: Fields): Log => ({
+    info: (message, fields) => add("info", message, { ...bound, ...fields }),
+    warn: (message, fields) => add("warn", message, { ...bound, ...fields }),
+    error: (message, fields) => add("error", message, { ...bound, ...fields }),
+    with: (fields) => bind({ ...bound, ...fields }),
+    flush,
+  });
+
+  process.once("exit", flush);
+  return bind({});
+}
+
+/** An error for a log field: its stack, or whatever else was thrown. */
+export function stackOf(thrown: unknown): string {
+  if (thrown instanceof AggregateError) return thrown.errors.map(stackOf).join("\n");
+  if (thrown instanceof Error) return thrown.stack ?? String(thrown);
+  return `thrown without a stack: ${util.inspect(thrown, { depth: 2 })}`;
+}
+
+function redact(this: unknown, name: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  return secretName.test(name) && value !== undefined ? "[redacted]" : value;
+}
+
+function renderJson(time: Date, level: Level, message: string, fields: Fields): string {
+  try {
+    return `${JSON.stringify({ time: time.toISOString(), level, message, ...fields }, redact)}\n`;
+  } catch (thrown) {
+    // A handler may log a value that JSON cannot hold, such as a cycle. The line is kept, the value is not.
+    const reason = thrown instanceof Error ? thrown.message.split("\n", 1)[0] : "unknown";
+    return `${JSON.stringify({ time: time.toISOString(), level, message, unloggable: reason })}\n`;
+  }
+}
+
+const colours = { info: "green", warn: "yellow", error: "red" } as const;
+
+/** `12:03:04.123 warn  refused  source=default status=401 …`, stacks on lines of their own. */
+function renderPretty(time: Date, level: Level, message: string, { stack, ...fields }: Fields): string {
+  const parts = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${util.styleText("dim", `${name}=`)}${renderValue(name, value)}`);
+  const clock = util.styleText("dim", time.toISOString().slice(11, 23));
+  const head = `${clock} ${util.styleText(colours[level], level.padEnd(5))} ${printable(message)}`;
+  const tail = typeof stack === "string" ? `\n${stack.split("\n").map(printable).join("\n")}` : "";
+  return `${[head, ...parts].join("  ")}${tail}\n`;
+}
+
+function renderValue(name: string, value: unknown): string {
+  if (secretName.test(name)) return "[redacted]";
+  if (typeof value === "string")
+    return /^[\w./:+@-]+$/.test(value) ? value : printable(JSON.stringify(value));
+  return printable(
+    util.inspect(JSON.parse(JSON.stringify(value, redact) ?? "null"), { breakLength: Infinity }),
+  );
+}
+
+/** Text from outside must not move the cursor, recolour the terminal or forge a second line. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** Node writes stdout synchronously (files, pipes and terminals, on POSIX), so a last line is never lost. */
+function openStdout(): (text: string) => void {
+  // Without a listener, a reader that went away (EPIPE) would end the receiver together with its log.
+  process.stdout.on("error", () => {});
+  return (text) => process.stdout.write(text);
+}
