@@ -1,0 +1,212 @@
+/**
+ * Everything that can be configured, read once: a flag beats the environment, the environment beats `.env`,
+ * `.env` beats the default. What does not make sense or is not safe is refused here, in one line.
+ *
+ * Secrets are never flags: a command line can be read by every user of the machine (see `sources.ts`).
+ */
+import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { parseArgs } from "node:util";
+import { loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
+import type { Format } from "./log.ts";
+import { errorLine, OperatorError } from "./operator-error.ts";
+import { readSources, type Source } from "./sources.ts";
+
+export type Settings = {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  /** A module that exports `handlers`; undefined for `lib/process/handlers.ts`. */
+  readonly handlersFile: string | undefined;
+  readonly maxBodyBytes: number;
+  /** How long a request may take to arrive, from its first byte to the last byte of its body. */
+  readonly requestTimeoutSeconds: number;
+  readonly logFormat: Format;
+  readonly sources: ReadonlyMap<string, Source>;
+  /** What the operator should hear about at the start. */
+  readonly warnings: readonly string[];
+  /** Where WEBHOOK_SECRET came from, so that the first lines can say how to sign with it. */
+  readonly secretFrom: "written" | "file" | "environment";
+};
+
+/** What was asked for: a receiver, or a text to print. */
+export type Request = { readonly settings: Settings } | { readonly text: string };
+
+/** A body becomes one string to be parsed, and V8 holds at most 512 MiB in one. */
+const largestMaxBodyBytes = 256 * 1024 * 1024;
+
+/** The flags that take a value: each is also `WEBHOOK_…` in capitals with underscores. */
+const flags = {
+  port: { value: "PORT", default: "3010", help: "port to listen on; 0 for any free one" },
+  host: { value: "HOST", default: "127.0.0.1", help: "address to listen on; 0.0.0.0 for every IPv4 one" },
+  "env-file": { value: "FILE", default: ".env", help: "file with the secrets" },
+  handlers: {
+    value: "FILE",
+    default: "lib/process/handlers.ts",
+    help: "your own module that exports `handlers`",
+  },
+  // 25 MB is GitHub's own cap. https://docs.github.com/en/webhooks/webhook-events-and-payloads
+  "max-body": { value: "BYTES", default: "25mb", help: "largest body: 1048576, 512kb, 25mb" },
+  "request-timeout": { value: "SECONDS", default: "30", help: "longest time for a request to arrive" },
+  log: { value: "FORMAT", default: "pretty on a terminal, else json", help: "json or pretty" },
+} as const;
+
+type Flag = keyof typeof flags;
+
+/** A value as it was given, and the name of the flag or variable that gave it: errors name it. */
+type Given = { readonly text: string; readonly name: string };
+
+/**
+ * Reads the settings of one start.
+ * @param argv the arguments after the program's name
+ * @param environment the process's own; the variables of the `.env` file are added to it
+ * @throws OperatorError for anything that cannot be meant, naming the flag or the variable
+ */
+export function readSettings(argv: readonly string[], environment: NodeJS.ProcessEnv): Request {
+  const given = parseFlags(argv);
+  if (given.help === true) return { text: helpText() };
+  if (given.version === true) return { text: version() };
+
+  const hadSecret = environment.WEBHOOK_SECRET !== undefined;
+  const find = (flag: Flag): Given | undefined => {
+    const variable = variableOf(flag);
+    if (given[flag] !== undefined) return { text: given[flag], name: `--${flag}` };
+    if (environment[variable] !== undefined) return { text: environment[variable], name: variable };
+    return undefined;
+  };
+  const value = (flag: Flag): Given => find(flag) ?? { text: flags[flag].default, name: `--${flag}` };
+  const envFile = find("env-file")?.text;
+  loadEnvFile(envFile);
+
+  const host = readHost(value("host"));
+  const isLoopback = isLoopbackHost(host);
+  let { sources, warnings } = readSources(environment, isLoopback);
+  const isFirstStart = sources.size === 0;
+  if (isFirstStart) {
+    if (!isLoopback || envFile !== undefined) {
+      throw new OperatorError(
+        "no secret is set: put WEBHOOK_SECRET=<random text> into the environment or .env",
+        2,
+      );
+    }
+    writeFirstEnvFile(environment);
+    ({ sources, warnings } = readSources(environment, isLoopback));
+  }
+
+  const settings: Settings = {
+    host,
+    port: readPort(value("port")),
+    handlersFile: find("handlers")?.text,
+    maxBodyBytes: readBytes(value("max-body")),
+    requestTimeoutSeconds: readSeconds(value("request-timeout")),
+    logFormat: readFormat(find("log")),
+    sources,
+    warnings,
+    secretFrom: isFirstStart ? "written" : hadSecret ? "environment" : "file",
+  };
+  return { settings };
+}
+
+function parseFlags(argv: readonly string[]) {
+  const text = { type: "string" } as const;
+  const options = {
+    port: text,
+    host: text,
+    "env-file": text,
+    handlers: text,
+    "max-body": text,
+    "request-timeout": text,
+    log: text,
+    help: { type: "boolean", short: "h" },
+    version: { type: "boolean" },
+  } as const;
+  try {
+    return parseArgs({ args: [...argv], options, strict: true }).values;
+  } catch (thrown) {
+    throw new OperatorError(
+      `${errorLine(thrown).replace(/\. To specify.*$/, "")} (--help shows what there is)`,
+      2,
+    );
+  }
+}
+
+function variableOf(flag: Flag): string {
+  return `WEBHOOK_${flag.toUpperCase().replaceAll("-", "_")}`;
+}
+
+function readPort({ text, name }: Given): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) {
+    throw new OperatorError(`${name}: expected a number from 0 to 65535, not ${quoted(text)}`, 2);
+  }
+  return port;
+}
+
+function readHost({ text, name }: Given): string {
+  if (!/^[\w.:%-]+$/.test(text)) {
+    throw new OperatorError(
+      `${name}: expected an address or a name such as 127.0.0.1, not ${quoted(text)}`,
+      2,
+    );
+  }
+  return text;
+}
+
+/** Only this machine can reach a loopback address (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3). */
+function isLoopbackHost(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+}
+
+function readBytes({ text, name }: Given): number {
+  const match = /^(\d{1,12})(b|kb|mb)?$/i.exec(text);
+  const unit = { b: 1, kb: 1024, mb: 1024 * 1024 }[match?.[2]?.toLowerCase() ?? "b"] ?? 1;
+  const bytes = Number(match?.[1]) * unit;
+  if (match === null || bytes < 1 || bytes > largestMaxBodyBytes) {
+    throw new OperatorError(
+      `${name}: expected 1 to 256mb, such as 1048576, 512kb or 25mb, not ${quoted(text)}`,
+      2,
+    );
+  }
+  return bytes;
+}
+
+function readSeconds({ text, name }: Given): number {
+  const seconds = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || seconds < 0.1 || seconds > 3600) {
+    throw new OperatorError(`${name}: expected 0.1 to 3600 seconds, not ${quoted(text)}`, 2);
+  }
+  return seconds;
+}
+
+function readFormat(given: Given | undefined): Format {
+  if (given === undefined) return process.stdout.isTTY ? "pretty" : "json";
+  if (given.text === "json" || given.text === "pretty") return given.text;
+  throw new OperatorError(`${given.name}: expected json or pretty, not ${quoted(given.text)}`, 2);
+}
+
+/** A wrong value as it was given, but never long: somebody may have pasted the wrong thing. */
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+}
+
+function version(): string {
+  const file = new URL("../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}
+
+function helpText(): string {
+  const rows = Object.entries(flags).map(([flag, { value, default: preset, help }]) => {
+    return `  --${`${flag} ${value}`.padEnd(25)}${help}\n${" ".repeat(29)}[${variableOf(flag as Flag)}; ${preset}]`;
+  });
+  return `webhook-receiver: verifies webhooks and runs a handler for each event
+
+Usage: tsx webhook-receiver.ts [flags]
+
+${rows.join("\n")}
+  -h, --help                 this text
+  --version                  the version
+
+A flag beats its environment variable (in brackets, with the default), and that beats a line in the .env file.
+Secrets are variables only: WEBHOOK_SECRET for /webhook, WEBHOOK_SECRET_<SOURCE> for /webhook/<source>,
+and either with _PREVIOUS for the secret that is being replaced.`;
+}
