@@ -1,0 +1,42 @@
+/**
+ * What a request's head has to be, whatever it asks for: the checks that Node's parser leaves to us.
+ */
+import type { IncomingMessage } from "node:http";
+import { Refusal } from "../refusal.ts";
+
+/** What a client asked for before it sends its body: nothing, `Expect: 100-continue`, or something else. */
+export type Expectation = "none" | "100-continue" | "unknown";
+
+/** More header fields than any sender needs; Node's own count limit has changed between its versions. */
+const maxHeaderFields = 100;
+
+/** Everything about a request's head that does not depend on what it asks for. */
+export function checkHead(
+  { httpVersion, rawHeaders, headers }: IncomingMessage,
+  expectation: Expectation,
+): void {
+  // Node's parser lets `HTTP/2.0` and `RTSP/1.0` pass in the request line.
+  if (httpVersion !== "1.1" && httpVersion !== "1.0") {
+    throw new Refusal("http-malformed", `protocol version ${httpVersion}`);
+  }
+  const fieldCount = rawHeaders.length / 2;
+  if (fieldCount > maxHeaderFields) throw new Refusal("headers-too-large", `${fieldCount} header fields`);
+  // RFC 9112 §3.2: HTTP/1.1 has exactly one Host, and it is a host. Of two, Node shows only the first.
+  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === "host").length;
+  if (hosts > 1 || (hosts === 0 && httpVersion === "1.1"))
+    throw new Refusal("http-malformed", `${hosts} Host headers`);
+  if (!/^[\w.~!$&'()*+,;=%:[\]-]*$/.test(headers.host ?? ""))
+    throw new Refusal("http-malformed", "Host is not a host");
+  if (expectation === "unknown") throw new Refusal("expectation-unknown", `Expect: ${headers.expect}`);
+}
+
+/** The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC 9112 §3.2.2). */
+export function pathOf(target: string): string {
+  const path = target.replace(/^https?:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "");
+  return path === "" ? "/" : path;
+}
+
+export function hasUnreadBody({ complete, headers }: IncomingMessage): boolean {
+  if (complete) return false;
+  return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+}

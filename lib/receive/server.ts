@@ -1,0 +1,280 @@
+/**
+ * The one node:http server: time limits, routes, answers, the one catch, and the way to stop.
+ *
+ * It knows HTTP and nothing about webhooks: what a request means is decided by `receive`, which gets an
+ * `Arrival` and returns an `Answer` or throws. What Node's parser answers by itself, and what it leaves to us,
+ * is shown by `test/receive/wire.test.ts`. Rules followed: RFC 9110 (semantics), RFC 9112 (messages).
+ */
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
+import { type Fields, type Log, stackOf } from "../log.ts";
+import { OperatorError } from "../operator-error.ts";
+import { Refusal } from "../refusal.ts";
+import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
+import { openBodyBudget, readBody } from "./body.ts";
+import { openGathering } from "./gathering.ts";
+import { checkHead, type Expectation, hasUnreadBody, pathOf } from "./head.ts";
+import { halfClose, lingerAfterAnswer } from "./linger.ts";
+
+/** One request whose head has arrived. */
+export type Arrival = {
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  /** Reads exactly `length` bytes of body into `take`; throws a Refusal when that is not possible. */
+  readBody(length: number, take: (chunk: Buffer) => void): Promise<void>;
+  /** What becomes known about this request on its way: the fields of its one log line. */
+  readonly trail: Trail;
+};
+
+export type Trail = { source?: string; event?: string; id?: string; secretAge?: string };
+
+export type Receive = (arrival: Arrival) => Promise<Answer>;
+
+export type Limits = {
+  /** From a request's first byte to the last byte of its body. */
+  readonly requestTimeoutSeconds: number;
+  /** All bodies together. */
+  readonly maxHeldBodyBytes: number;
+  readonly maxConnections: number;
+};
+
+export type Server = {
+  /** Resolves to the port, which is the free one that was found when 0 was asked for. */
+  listen(port: number, host: string): Promise<number>;
+  /**
+   * Finishes what is in flight and closes the rest.
+   * @returns true when everything was answered within `deadlineSeconds`
+   */
+  stop(deadlineSeconds: number): Promise<boolean>;
+};
+
+const healthPath = "/healthz";
+const maxHeaderBytes = 16 * 1024;
+/** Longer than the 60 s after which proxies let go of an idle connection: the proxy must be the one to close. */
+const keepAliveSeconds = 65;
+/** No byte in either direction for so long: gone. Without it a client that reads no answer stays for ever. */
+const silenceSeconds = 120;
+/** An answer waits at most this long for others to be written with. */
+const maxGatherMilliseconds = 2;
+/** Connections that the kernel had accepted when the stop came still bring their request in this time. */
+const stopGraceMilliseconds = 150;
+
+type Outgoing = { readonly response: ServerResponse; readonly answer: Answer; readonly isLast: boolean };
+
+/**
+ * @param receive answers a POST to `/webhook…`; whatever it throws is answered, logged and survived
+ */
+export function openServer(limits: Limits, log: Log, receive: Receive): Server {
+  const budget = openBodyBudget(limits.maxHeldBodyBytes);
+  const answers = openGathering<Outgoing>(maxGatherMilliseconds, writeAnswers);
+  const sockets = new Set<Socket>();
+  /** For each socket its latest request: settled once that one is answered or its socket is gone. */
+  const latestOn = new WeakMap<Socket, Promise<void>>();
+  /** For each socket whose request has a body on its way: how to end that. */
+  const interruptOn = new WeakMap<Socket, (refusal: Refusal) => void>();
+  const refused = new WeakSet<Socket>();
+  let state: "running" | "draining" | "stopping" = "running";
+
+  const requestTimeout = limits.requestTimeoutSeconds * 1000;
+  const server = createServer({
+    requestTimeout,
+    headersTimeout: Math.min(requestTimeout, 20_000),
+    // Node looks for late requests only this often; its default makes every 408 up to 30 s late.
+    connectionsCheckingInterval: Math.min(1000, requestTimeout / 2),
+    keepAliveTimeout: keepAliveSeconds * 1000,
+    maxHeaderSize: maxHeaderBytes,
+    noDelay: true,
+    // Said here, so that NODE_OPTIONS cannot switch the lenient parser on.
+    insecureHTTPParser: false,
+    // A missing Host is answered below, with a problem document.
+    requireHostHeader: false,
+  });
+  server.timeout = silenceSeconds * 1000;
+  server.maxConnections = limits.maxConnections;
+  server.maxHeadersCount = 0; // counted below: what Node does beyond its own limit depends on its version
+  // A client may close its sending side right after its request (`nc` does). Without this property, which Node
+  // has had from its beginning but does not document, it would never see its answer.
+  Object.assign(server, { httpAllowHalfOpen: true });
+
+  server.on("connection", (socket) => {
+    answers.stir();
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  server.on("drop", () =>
+    log.warn("connection dropped", { why: `already ${limits.maxConnections} connections` }),
+  );
+  server.on("request", (request, response) => begin(request, response, "none"));
+  // Listened to so that a refused request is answered without inviting its body by a 100 (RFC 9110 §10.1.1).
+  server.on("checkContinue", (request, response) => begin(request, response, "100-continue"));
+  server.on("checkExpectation", (request, response) => begin(request, response, "unknown"));
+  server.on("clientError", (error, socket) => void refuseUnparsed(socket as Socket, refusalFor(error)));
+  // Node closes the socket of a CONNECT without a word unless somebody listens.
+  server.on("connect", (_, socket) => {
+    const refusal = new Refusal("method-not-allowed", "CONNECT", { allow: "POST" });
+    void refuseUnparsed(socket as Socket, refusal);
+  });
+
+  /** Requests of one connection are answered one after the other, also when they were sent without waiting. */
+  function begin(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
+    answers.stir();
+    const { socket } = request;
+    const before = latestOn.get(socket);
+    const start = () => exchange(request, response, expectation);
+    const done = before === undefined ? start() : before.then(start);
+    latestOn.set(socket, done);
+    void done.then(() => {
+      if (latestOn.get(socket) === done) latestOn.delete(socket);
+    });
+  }
+
+  /** One request and its answer. It never rejects. */
+  async function exchange(request: IncomingMessage, response: ServerResponse, expectation: Expectation) {
+    const { socket } = request;
+    const { remoteAddress } = socket;
+    // Behind an answer with `Connection: close` nothing is processed any more (RFC 9112 §9.6).
+    if (socket.destroyed || socket.writableEnded) return;
+    const startedAt = performance.now();
+    const closed = new Promise<void>((resolve) => response.on("close", resolve));
+    response.on("error", () => {}); // the socket broke; "close" follows
+    let bodyBytes = 0;
+
+    async function readBodyOf(length: number, take: (chunk: Buffer) => void): Promise<void> {
+      if (expectation === "100-continue") response.writeContinue();
+      const hold = (bytes: number): boolean => {
+        answers.stir();
+        bodyBytes += bytes;
+        return budget.hold(bytes);
+      };
+      const reading = readBody(request, length, hold, take);
+      interruptOn.set(socket, reading.interrupt);
+      await reading.done;
+      interruptOn.delete(socket);
+    }
+
+    const path = pathOf(request.url ?? "");
+    const trail: Trail & { reason?: string; why?: string; stack?: string } = {};
+    const arrival = {
+      path,
+      headers: request.headers,
+      rawHeaders: request.rawHeaders,
+      readBody: readBodyOf,
+      trail,
+    };
+    let answer: Answer;
+    let isLast = false;
+    try {
+      checkHead(request, expectation);
+      answer = await routeFor(path, request.method ?? "")(arrival);
+    } catch (thrown) {
+      const refusal = thrown instanceof Refusal ? thrown : new Refusal("internal-error", "see the stack");
+      trail.reason = refusal.code;
+      trail.why = refusal.message;
+      if (refusal !== thrown) trail.stack = stackOf(thrown);
+      answer = refusalAnswer(refusal);
+      isLast = hasUnreadBody(request);
+      if (isLast) lingerAfterAnswer(request);
+    }
+    interruptOn.delete(socket);
+    if (path !== healthPath || answer.status >= 400) {
+      const milliseconds = Math.round((performance.now() - startedAt) * 100) / 100;
+      logAnswer({ ...trail, status: answer.status, bytes: bodyBytes, milliseconds, remoteAddress });
+    }
+    answers.add({ response, answer, isLast });
+    await closed;
+    budget.release(bodyBytes);
+  }
+
+  /** A literal map from path and method to a function; the map of sources is the receiver's own. */
+  function routeFor(path: string, method: string): Receive {
+    if (state === "stopping") throw new Refusal("stopping", "the receiver is shutting down");
+    if (path === healthPath) {
+      if (method === "GET" || method === "HEAD") return async () => jsonAnswer(200, { status: "ok" });
+      throw new Refusal("method-not-allowed", method, { allow: "GET, HEAD" });
+    }
+    if (!/^\/webhooks?(\/|$)/.test(path))
+      throw new Refusal("path-unknown", `no route for ${path.slice(0, 200)}`);
+    if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: "POST" });
+    return receive;
+  }
+
+  function writeAnswers(group: Outgoing[]): void {
+    for (const { response, answer, isLast } of group) {
+      const { status, headers, body } = answer;
+      response.writeHead(
+        status,
+        isLast || state !== "running" ? { ...headers, Connection: "close" } : headers,
+      );
+      response.end(body);
+    }
+  }
+
+  /** Node's parser gave up on a connection: on a request's head, on what follows one, or on a late body. */
+  async function refuseUnparsed(socket: Socket, refusal: Refusal): Promise<void> {
+    const interrupt = interruptOn.get(socket);
+    if (interrupt !== undefined) return interrupt(refusal); // its exchange answers
+    if (refused.has(socket)) return; // every further chunk fails in the parser again
+    refused.add(socket);
+    await latestOn.get(socket); // good requests before it on this connection still get their answers
+    if (!socket.writable) return void socket.destroy();
+    const { status, code, message } = refusal;
+    logAnswer({ reason: code, why: message, status, remoteAddress: socket.remoteAddress });
+    halfClose(socket, rawAnswer(refusalAnswer(refusal)));
+  }
+
+  function logAnswer(fields: Fields & { status: number }): void {
+    if (fields.status < 400) log.info("accepted", fields);
+    else if (fields.status < 500) log.warn("refused", fields);
+    else log.error("failed", fields);
+  }
+
+  function listen(port: number, host: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, port, host)));
+      server.listen(port, host, () => {
+        server.removeAllListeners("error");
+        server.on("error", (error) => log.error("the server socket failed", { stack: stackOf(error) }));
+        resolve((server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  async function stop(deadlineSeconds: number): Promise<boolean> {
+    state = "draining"; // from here on every answer closes its connection
+    await setTimeout(stopGraceMilliseconds);
+    state = "stopping";
+    const closed = new Promise<true>((resolve) => server.close(() => resolve(true)));
+    server.closeIdleConnections();
+    // To Node a connection that never sent a byte is not idle, and would hold the stop up.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+    const isFinished = await Promise.race([
+      closed,
+      setTimeout(deadlineSeconds * 1000, false, { ref: false }),
+    ]);
+    if (!isFinished) server.closeAllConnections();
+    return isFinished;
+  }
+
+  return { listen, stop };
+}
+
+/** What a failure of Node's parser means: https://nodejs.org/api/http.html#event-clienterror */
+function refusalFor(error: NodeJS.ErrnoException): Refusal {
+  const why = error.code ?? error.message;
+  if (why === "ERR_HTTP_REQUEST_TIMEOUT") return new Refusal("request-timeout", why);
+  if (why === "HPE_HEADER_OVERFLOW") return new Refusal("headers-too-large", why);
+  if (why === "HPE_CHUNK_EXTENSIONS_OVERFLOW") return new Refusal("body-too-large", why);
+  return new Refusal("http-malformed", why);
+}
+
+function listenError({ code, message }: NodeJS.ErrnoException, port: number, host: string): OperatorError {
+  if (code === "EADDRINUSE") {
+    return new OperatorError(
+      `port ${port} on ${host} is in use: stop the other program, or choose another --port`,
+      1,
+    );
+  }
+  return new OperatorError(`cannot listen on ${host}, port ${port}: ${message}`, 1);
+}

@@ -1,0 +1,140 @@
+/**
+ * webhook-receiver: receives webhooks with nothing but Node's own modules.
+ *
+ * A webhook is an HTTP POST that another system sends when something has happened there. Anybody can send a
+ * POST, so the sender signs it: it computes an HMAC of the body with a secret that only the two sides know.
+ * The receiver computes the same over the bytes that arrived. Equal: authentic, and unchanged on its way.
+ *
+ * This file is the lesson: `receive` below is the whole journey of one request, in the order it happens, and
+ * each step is a file of its own to read on in. What is deliberately not here: routers, middleware, frameworks.
+ *
+ *     tsx webhook-receiver.ts --port 3010
+ */
+import "./lib/node-version.ts";
+import { realpathSync } from "node:fs";
+import { constants } from "node:os";
+import { fileURLToPath } from "node:url";
+import { type Log, openLog, stackOf } from "./lib/log.ts";
+import { OperatorError } from "./lib/operator-error.ts";
+import { dispatch, loadHandlers } from "./lib/process/dispatch.ts";
+import type { Handlers } from "./lib/process/handlers.ts";
+import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
+import { readContentLength } from "./lib/receive/body.ts";
+import { readEvent, type WebhookEvent } from "./lib/receive/event.ts";
+import { type Arrival, openServer, type Server } from "./lib/receive/server.ts";
+import { hashChunk, readClaim, verify } from "./lib/receive/signature.ts";
+import { readSettings, type Settings } from "./lib/settings.ts";
+import { sourceAt } from "./lib/sources.ts";
+import { firstDelivery, logWelcome } from "./lib/welcome.ts";
+
+/** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
+async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promise<Answer> {
+  const { path, headers, trail } = arrival;
+
+  // 1. Who sends? The path names the source: a header would let the caller choose the weakest. Else 404.
+  const source = sourceAt(settings.sources, path);
+  trail.source = source.name;
+
+  // 2. How long is the body (411, 413), and what do the headers claim (401)? All before we hold a byte of it.
+  const length = readContentLength(headers, settings.maxBodyBytes);
+  const claim = readClaim(source, arrival);
+
+  // 3. Read exactly that many bytes, hashing them as they come. Too short: 400, too slow: 408.
+  await arrival.readBody(length, (chunk) => hashChunk(claim, chunk));
+
+  // 4. Is the signature the one that our secret gives for these bytes? Else 401.
+  const delivery = verify(claim);
+  if (delivery.secretAge === "previous") trail.secretAge = "previous";
+
+  // 5. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
+  const event = readEvent(delivery);
+  trail.event = event.type;
+  trail.id = event.id;
+
+  // 6. Make sure that it cannot be lost. When this throws, the sender gets no yes, and sends again.
+  await keep(event);
+
+  // 7. Say yes.
+  return jsonAnswer(
+    200,
+    delivery.sender.acceptedAnswer ?? { status: "accepted", id: event.id, event: event.type },
+  );
+}
+
+/** Takes responsibility for an event. Once it returns, the sender is told that it need not send again. */
+type Keep = (event: WebhookEvent) => Promise<void>;
+
+/** All bodies that are being received may hold this much memory together. */
+const maxHeldBodyBytes = 256 * 1024 * 1024;
+const maxConnections = 10_000;
+/** How long what is in flight may take to finish after SIGTERM; process managers kill after 10 s or more. */
+const stopDeadlineSeconds = 8;
+
+/** Wires the parts to a receiver that is not listening yet. */
+export function openReceiver(settings: Settings, handlers: Handlers, log: Log): Server {
+  const limits = {
+    requestTimeoutSeconds: settings.requestTimeoutSeconds,
+    maxHeldBodyBytes: Math.max(maxHeldBodyBytes, settings.maxBodyBytes),
+    maxConnections,
+  };
+  // An event is kept by handling it before the answer: if a handler throws, the sender sends it again.
+  const keep: Keep = (event) => dispatch(handlers, event, log);
+  return openServer(limits, log, (arrival) => receive(arrival, settings, keep));
+}
+
+async function main(): Promise<void> {
+  const request = readSettings(process.argv.slice(2), process.env);
+  if ("text" in request) return void process.stdout.write(`${request.text}\n`);
+
+  const { settings } = request;
+  const log = openLog(settings.logFormat);
+  endOnUncaught(log);
+  const server = openReceiver(settings, await loadHandlers(settings.handlersFile), log);
+  stopOnSignals(server, log);
+  const port = await server.listen(settings.port, settings.host);
+  logWelcome(settings, port, log);
+  log.flush();
+  if (process.stdout.isTTY) process.stdout.write(firstDelivery(settings, port) ?? "");
+}
+
+/** The first SIGTERM or SIGINT finishes what is in flight, a second one ends the process at once. */
+function stopOnSignals(server: Server, log: Log): void {
+  let isStopping = false;
+  async function stop(signal: "SIGINT" | "SIGTERM"): Promise<void> {
+    if (isStopping) process.exit(128 + constants.signals[signal]);
+    isStopping = true;
+    log.info("stopping", { signal });
+    if (!(await server.stop(stopDeadlineSeconds))) log.warn("gave up on what was still in flight");
+    log.info("stopped");
+    process.exit(0);
+  }
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+}
+
+/** After an exception that nobody caught the state is unknown: say why, and end, so that a manager restarts us. */
+function endOnUncaught(log: Log): void {
+  process.on("uncaughtException", (thrown) => {
+    log.error("uncaught exception", { stack: stackOf(thrown) });
+    process.exit(1);
+  });
+}
+
+/** A person's mistake is one line; anything else is ours, and shows its stack. */
+async function run(): Promise<void> {
+  try {
+    await main();
+  } catch (thrown) {
+    if (!(thrown instanceof OperatorError)) throw thrown;
+    process.stderr.write(`webhook-receiver: ${thrown.message}\n`);
+    process.exitCode = thrown.exitCode;
+  }
+}
+
+/** True for `tsx webhook-receiver.ts`, false when a test imports this file. */
+function isProgram(): boolean {
+  const [, program] = process.argv;
+  return program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url);
+}
+
+if (isProgram()) await run();
