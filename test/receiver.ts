@@ -1,7 +1,7 @@
 /**
  * A receiver to test against, on a free port: in this process (`openTestReceiver`), where handlers and log
  * lines can be looked at, or as the program a user starts (`startProgram`).
- * What it takes to talk to it: `sign` by openssl-independent known answers where they matter, `exchange` for raw bytes.
+ * Talking to it: `sign` and `rawPost` make deliveries, `exchange` sends raw bytes that fetch would not send.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
