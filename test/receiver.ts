@@ -120,7 +120,7 @@ export async function exchange(
 ): Promise<RawAnswer[]> {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true });
   const chunks: Buffer[] = [];
-  socket.on("data", (chunk) => chunks.push(chunk));
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   socket.on("error", () => {}); // a reset: what was read before it counts
   const closed = once(socket, "close");
   await once(socket, "connect");

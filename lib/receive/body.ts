@@ -51,8 +51,14 @@ export function readContentLength(headers: IncomingMessage["headers"], maxBytes:
   return length;
 }
 
-/** One body on its way in. `interrupt` ends the reading from outside: when the parser reports a time-out, say. */
-export type BodyReading = { readonly done: Promise<void>; interrupt(refusal: Refusal): void };
+/** One body on its way in. */
+export type BodyReading = {
+  readonly done: Promise<void>;
+  /** True once the parser has seen the last byte, which can be before `done` knows of it. */
+  isComplete(): boolean;
+  /** Ends the reading from outside: when the parser reports a time-out, say. */
+  interrupt(refusal: Refusal): void;
+};
 
 /**
  * Reads the body: `done` resolves once exactly `length` bytes have gone to `take`. Node ends the message after
@@ -87,5 +93,5 @@ export function readBody(
   request.on("end", () => (received === length ? resolve() : incomplete()));
   request.on("error", incomplete);
   request.on("close", incomplete);
-  return { done, interrupt };
+  return { done, interrupt, isComplete: () => request.complete };
 }

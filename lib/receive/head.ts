@@ -36,7 +36,7 @@ export function pathOf(target: string): string {
   return path === "" ? "/" : path;
 }
 
-export function hasUnreadBody({ complete, headers }: IncomingMessage): boolean {
-  if (complete) return false;
+/** Does the head announce a body? A client that forgot to (411) may send one all the same. */
+export function declaresBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
 }

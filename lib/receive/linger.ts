@@ -7,21 +7,30 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { declaresBody } from "./head.ts";
 
 const maxLingerMilliseconds = 10_000;
 const maxLingerBytes = 32 * 1024 * 1024;
 
-/** To be called before the request's last answer is written. Node ends a socket after its last answer by `destroySoon()`. */
+/**
+ * To be called before the request's answer is written, which has to say `Connection: close`: Node ends a socket
+ * after its last answer by calling `destroySoon()`, and here that becomes the half-close.
+ */
 export function lingerAfterAnswer(request: IncomingMessage): void {
   const { socket } = request;
+  const destroySoon = socket.destroySoon.bind(socket);
   let drainedBytes = 0;
+  let isBodyOver = false;
   request.on("data", (chunk: Buffer) => {
     drainedBytes += chunk.length;
     if (drainedBytes > maxLingerBytes) socket.destroy();
   });
-  request.on("end", () => socket.destroySoon()); // the whole body has gone by: nothing left to be reset
+  request.on("end", () => {
+    isBodyOver = declaresBody(request);
+    if (isBodyOver && socket.writableEnded) socket.destroy();
+  });
   socket.destroySoon = () => {
-    if (request.complete || socket.writableEnded) socket.destroy();
+    if (isBodyOver) destroySoon();
     else halfClose(socket);
   };
 }

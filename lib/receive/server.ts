@@ -12,9 +12,9 @@ import { type Fields, type Log, stackOf } from "../log.ts";
 import { OperatorError } from "../operator-error.ts";
 import { Refusal } from "../refusal.ts";
 import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
-import { openBodyBudget, readBody } from "./body.ts";
+import { type BodyReading, openBodyBudget, readBody } from "./body.ts";
 import { openGathering } from "./gathering.ts";
-import { checkHead, type Expectation, hasUnreadBody, pathOf } from "./head.ts";
+import { checkHead, declaresBody, type Expectation, pathOf } from "./head.ts";
 import { halfClose, lingerAfterAnswer } from "./linger.ts";
 
 /** One request whose head has arrived. */
@@ -73,7 +73,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   /** For each socket its latest request: settled once that one is answered or its socket is gone. */
   const latestOn = new WeakMap<Socket, Promise<void>>();
   /** For each socket whose request has a body on its way: how to end that. */
-  const interruptOn = new WeakMap<Socket, (refusal: Refusal) => void>();
+  const readingOn = new WeakMap<Socket, BodyReading>();
   const refused = new WeakSet<Socket>();
   let state: "running" | "draining" | "stopping" = "running";
 
@@ -140,6 +140,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     const closed = new Promise<void>((resolve) => response.on("close", resolve));
     response.on("error", () => {}); // the socket broke; "close" follows
     let bodyBytes = 0;
+    let isBodyRead = false;
 
     async function readBodyOf(length: number, take: (chunk: Buffer) => void): Promise<void> {
       if (expectation === "100-continue") response.writeContinue();
@@ -149,9 +150,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
         return budget.hold(bytes);
       };
       const reading = readBody(request, length, hold, take);
-      interruptOn.set(socket, reading.interrupt);
+      readingOn.set(socket, reading);
       await reading.done;
-      interruptOn.delete(socket);
+      isBodyRead = true;
     }
 
     const path = pathOf(request.url ?? "");
@@ -174,10 +175,11 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       trail.why = refusal.message;
       if (refusal !== thrown) trail.stack = stackOf(thrown);
       answer = refusalAnswer(refusal);
-      isLast = hasUnreadBody(request);
+      // Whatever else this client sends is the body that nobody wants, or cannot be told from it.
+      isLast = !isBodyRead && (request.method === "POST" || declaresBody(request));
       if (isLast) lingerAfterAnswer(request);
     }
-    interruptOn.delete(socket);
+    readingOn.delete(socket);
     if (path !== healthPath || answer.status >= 400) {
       const milliseconds = Math.round((performance.now() - startedAt) * 100) / 100;
       logAnswer({ ...trail, status: answer.status, bytes: bodyBytes, milliseconds, remoteAddress });
@@ -213,9 +215,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
 
   /** Node's parser gave up on a connection: on a request's head, on what follows one, or on a late body. */
   async function refuseUnparsed(socket: Socket, refusal: Refusal): Promise<void> {
-    const interrupt = interruptOn.get(socket);
-    if (interrupt !== undefined) return interrupt(refusal); // its exchange answers
-    if (refused.has(socket)) return; // every further chunk fails in the parser again
+    const reading = readingOn.get(socket);
+    if (reading?.isComplete() === false) return reading.interrupt(refusal); // its exchange answers
+    if (refused.has(socket) || socket.writableEnded) return; // every further chunk fails in the parser again
     refused.add(socket);
     await latestOn.get(socket); // good requests before it on this connection still get their answers
     if (!socket.writable) return void socket.destroy();
