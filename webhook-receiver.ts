@@ -88,6 +88,7 @@ async function main(): Promise<void> {
 
   const { settings } = request;
   const log = openLog(settings.logFormat);
+  process.on("exit", log.flush);
   endOnUncaught(log);
   const server = openReceiver(settings, await loadHandlers(settings.handlersFile), log);
   stopOnSignals(server, log);

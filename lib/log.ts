@@ -2,10 +2,11 @@
  * One structured line for each thing that happens, on stdout: JSON for machines, coloured text for people.
  *
  * Lines written in one turn of the event loop go out in one write; a write for each line costs
- * 6–15 % of the throughput. What is still waiting is written when the process ends.
+ * 6–15 % of the throughput. Whoever opens a log flushes it when the process ends.
  * The log knows what to redact: a field whose name promises a secret is never written, at any depth.
  */
 import util from "node:util";
+import { errorLine } from "./operator-error.ts";
 
 export type Level = "info" | "warn" | "error";
 export type Fields = Record<string, unknown>;
@@ -44,7 +45,7 @@ export function openLog(
 
   function add(level: Level, message: string, fields: Fields): void {
     if (waiting === "") setImmediate(flush);
-    waiting += render(now(), level, message, fields);
+    waiting += renderSafely(render, now(), level, message, fields);
   }
 
   const bind = (bound: Fields): Log => ({
@@ -55,7 +56,6 @@ export function openLog(
     flush,
   });
 
-  process.once("exit", flush);
   return bind({});
 }
 
@@ -71,14 +71,19 @@ function redact(this: unknown, name: string, value: unknown): unknown {
   return secretName.test(name) && value !== undefined ? "[redacted]" : value;
 }
 
-function renderJson(time: Date, level: Level, message: string, fields: Fields): string {
+type Render = (time: Date, level: Level, message: string, fields: Fields) => string;
+
+/** A handler may log a value that JSON cannot hold, such as a cycle. The line is kept, its fields are not. */
+function renderSafely(render: Render, time: Date, level: Level, message: string, fields: Fields): string {
   try {
-    return `${JSON.stringify({ time: time.toISOString(), level, message, ...fields }, redact)}\n`;
+    return render(time, level, message, fields);
   } catch (thrown) {
-    // A handler may log a value that JSON cannot hold, such as a cycle. The line is kept, the value is not.
-    const reason = thrown instanceof Error ? thrown.message.split("\n", 1)[0] : "unknown";
-    return `${JSON.stringify({ time: time.toISOString(), level, message, unloggable: reason })}\n`;
+    return render(time, level, message, { unloggable: errorLine(thrown) });
   }
+}
+
+function renderJson(time: Date, level: Level, message: string, fields: Fields): string {
+  return `${JSON.stringify({ time: time.toISOString(), level, message, ...fields }, redact)}\n`;
 }
 
 const colours = { info: "green", warn: "yellow", error: "red" } as const;
