@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
+import { type Format, openLog, stackOf } from "../lib/log.ts";
+
+const noon = new Date("2026-01-01T12:00:00.123Z");
+
+/** What the log writes for one use of it. */
+function written(format: Format, use: (log: ReturnType<typeof openLog>) => void): string {
+  let text = "";
+  const log = openLog(
+    format,
+    (more) => {
+      text += more;
+    },
+    () => noon,
+  );
+  use(log);
+  log.flush();
+  return text;
+}
+
+test("a JSON line has its time, level and message first, then the fields", () => {
+  const text = written("json", (log) =>
+    log.with({ source: "default" }).warn("refused", { status: 401, event: undefined }),
+  );
+  assert.equal(
+    text,
+    '{"time":"2026-01-01T12:00:00.123Z","level":"warn","message":"refused","source":"default","status":401}\n',
+  );
+});
+
+test("a pretty line is one line for a person, and a stack follows on lines of its own", () => {
+  const text = written("pretty", (log) =>
+    log.error("failed", { status: 500, path: "/webhook", stack: "Error: x\n    at y" }),
+  );
+  assert.equal(
+    stripVTControlCharacters(text),
+    "12:00:00.123 error failed  status=500  path=/webhook\nError: x\n    at y\n",
+  );
+});
+
+for (const format of ["json", "pretty"] as const) {
+  test(`the ${format} log redacts what a field's name says is secret, at any depth`, () => {
+    const fields = {
+      secret: "s3cr3t-1",
+      headers: {
+        authorization: "Bearer s3cr3t-2",
+        "x-hub-signature-256": "sha256=s3cr3t-3",
+        cookie: "s3cr3t-4",
+      },
+      list: [{ apiKey: "s3cr3t-5", access_token: "s3cr3t-6" }],
+      password: { deep: "s3cr3t-7" },
+      status: 200,
+    };
+    const text = written(format, (log) => log.info("looked at", fields));
+    assert.equal(text.includes("s3cr3t"), false, text);
+    assert.ok(text.includes("200") && text.includes("[redacted]"));
+  });
+
+  test(`the ${format} log keeps a forged line break, an escape sequence and a C1 control inside its line`, () => {
+    const hostile = 'x\n{"level":"info"}\r\u001b[2J\u009b2J\u2028';
+    const text = written(format, (log) => log.info(hostile, { event: hostile, nested: { event: hostile } }));
+    assert.equal(text.trimEnd().split("\n").length, 1);
+    const plain = format === "pretty" ? stripVTControlCharacters(text) : text;
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    assert.equal(/[\u0000-\u0009\u000b-\u001f]/.test(plain), false);
+    if (format === "pretty") assert.equal(/[\u007f-\u009f\u2028]/.test(plain), false);
+  });
+
+  test(`the ${format} log writes a line even for a value that cannot be written`, () => {
+    const cycle: Record<string, unknown> = {};
+    cycle.self = cycle;
+    assert.match(
+      written(format, (log) => log.info("cycle", { cycle, count: 1n })),
+      /cycle/,
+    );
+  });
+}
+
+test("lines of one turn of the event loop go out in one write", async () => {
+  const writes: string[] = [];
+  const log = openLog("json", (text) => writes.push(text));
+  log.info("one");
+  log.info("two");
+  assert.equal(writes.length, 0);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(writes.length, 1);
+  assert.equal(writes[0]?.split("\n").length, 3);
+});
+
+test("stackOf() shows every error of several, and says what was thrown that is none", () => {
+  const both = stackOf(new AggregateError([new Error("first"), "second"]));
+  assert.match(both, /Error: first\n/);
+  assert.match(both, /thrown without a stack: 'second'/);
+});
