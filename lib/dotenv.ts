@@ -4,7 +4,7 @@
  * Node parses it (`process.loadEnvFile`); a variable that the environment already has is not replaced.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { errorLine, OperatorError } from "./operator-error.ts";
 
 export const defaultEnvFile = ".env";
@@ -50,4 +50,11 @@ export function writeFirstEnvFile(environment: NodeJS.ProcessEnv): void {
     );
   }
   environment.WEBHOOK_SECRET = secret;
+}
+
+/**
+ * True when the file has the plain line `<name>=<value>`, without quotes: then a shell can look the value up there.
+ */
+export function hasPlainLine(file: string, name: string, value: string): boolean {
+  return existsSync(file) && readFileSync(file, "utf8").split(/\r?\n/).includes(`${name}=${value}`);
 }

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
-import { loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
+import { defaultEnvFile, hasPlainLine, loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
 import type { Format } from "./log.ts";
 import { errorLine, OperatorError } from "./operator-error.ts";
 import { readSources, type Source } from "./sources.ts";
@@ -25,8 +25,10 @@ export type Settings = {
   readonly sources: ReadonlyMap<string, Source>;
   /** What the operator should hear about at the start. */
   readonly warnings: readonly string[];
-  /** Where WEBHOOK_SECRET came from, so that the first lines can say how to sign with it. */
-  readonly secretFrom: "written" | "file" | "environment";
+  /** True when this start has written `.env`. */
+  readonly isFirstStart: boolean;
+  /** The file that has WEBHOOK_SECRET on a line that a shell can read; undefined when it is elsewhere. */
+  readonly secretFile: string | undefined;
 };
 
 /** What was asked for: a receiver, or a text to print. */
@@ -67,7 +69,6 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
   if (given.help === true) return { text: helpText() };
   if (given.version === true) return { text: version() };
 
-  const hadSecret = environment.WEBHOOK_SECRET !== undefined;
   const find = (flag: Flag): Given | undefined => {
     const variable = variableOf(flag);
     if (given[flag] !== undefined) return { text: given[flag], name: `--${flag}` };
@@ -93,6 +94,7 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     ({ sources, warnings } = readSources(environment, isLoopback));
   }
 
+  const secretFile = envFile ?? defaultEnvFile;
   const settings: Settings = {
     host,
     port: readPort(value("port")),
@@ -102,7 +104,10 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     logFormat: readFormat(find("log")),
     sources,
     warnings,
-    secretFrom: isFirstStart ? "written" : hadSecret ? "environment" : "file",
+    isFirstStart,
+    secretFile: hasPlainLine(secretFile, "WEBHOOK_SECRET", environment.WEBHOOK_SECRET ?? "")
+      ? secretFile
+      : undefined,
   };
   return { settings };
 }

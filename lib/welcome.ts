@@ -9,14 +9,16 @@ import { defaultSourceName } from "./sources.ts";
  * @param port the one that is really listened on
  */
 export function logWelcome(settings: Settings, port: number, log: Log): void {
-  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
-  const origin = `http://${host}:${port}`;
   const paths = [...settings.sources.keys()].map(pathOf);
-  if (settings.secretFrom === "written") {
+  if (settings.isFirstStart) {
     log.info("wrote .env with a random WEBHOOK_SECRET: give the same one to the sender");
   }
   for (const warning of settings.warnings) log.warn(warning);
-  log.info("listening", { url: `${origin}${paths[0]}`, sources: [...settings.sources.keys()], paths });
+  log.info("listening", {
+    url: `${originOf(settings.host, port)}${paths[0]}`,
+    sources: [...settings.sources.keys()],
+    paths,
+  });
 }
 
 /**
@@ -25,16 +27,25 @@ export function logWelcome(settings: Settings, port: number, log: Log): void {
  */
 export function firstDelivery(settings: Settings, port: number): string | undefined {
   if (!settings.sources.has(defaultSourceName)) return undefined;
+  // A secret from the environment is in the shell that started the receiver; the other terminal needs it too.
+  const { secretFile } = settings;
   const secret =
-    settings.secretFrom === "environment" ? '"$WEBHOOK_SECRET"' : `"$(sed -n 's/^WEBHOOK_SECRET=//p' .env)"`;
+    secretFile === undefined ? '"$WEBHOOK_SECRET"' : `"$(sed -n 's/^WEBHOOK_SECRET=//p' '${secretFile}')"`;
+  // "Every address" (0.0.0.0, ::) is not one that can be posted to.
+  const host = settings.host === "0.0.0.0" ? "127.0.0.1" : settings.host === "::" ? "::1" : settings.host;
+  const url = `${originOf(host, port)}/webhook`;
   return `
 Try it, in a second terminal in this folder:
 
   body='{"zen":"Keep it logically awesome."}'
   signature=$(printf '%s' "$body" | openssl dgst -sha256 -hmac ${secret} | sed 's/^.* //')
-  curl -i http://127.0.0.1:${port}/webhook -H 'Content-Type: application/json' -H 'X-GitHub-Event: ping' -H "X-Hub-Signature-256: sha256=$signature" -d "$body"
+  curl -i ${url} -H 'Content-Type: application/json' -H 'X-GitHub-Event: ping' -H "X-Hub-Signature-256: sha256=$signature" -d "$body"
 
 `;
+}
+
+function originOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function pathOf(source: string): string {

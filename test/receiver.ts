@@ -54,7 +54,8 @@ export async function openTestReceiver(
     logFormat: "json",
     sources,
     warnings,
-    secretFrom: "environment",
+    isFirstStart: false,
+    secretFile: undefined,
   } as const;
   const server = openReceiver(settings, options.handlers ?? {}, log);
   const port = await server.listen(0, settings.host);
