@@ -75,8 +75,10 @@ export function readBody(
 ): BodyReading {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
   let received = 0;
+  let isOver = false;
 
   function interrupt(refusal: Refusal): void {
+    isOver = true;
     request.off("data", onData);
     reject(refusal);
   }
@@ -86,11 +88,15 @@ export function readBody(
     else interrupt(new Refusal("memory-exhausted", "the bodies being received hold too much memory"));
   }
   function incomplete(): void {
+    if (isOver) return; // every request that went well closes too
     interrupt(new Refusal("body-incomplete", `${received} of ${length} bytes arrived`));
   }
 
   request.on("data", onData);
-  request.on("end", () => (received === length ? resolve() : incomplete()));
+  request.on("end", () => {
+    isOver = true;
+    resolve();
+  });
   request.on("error", incomplete);
   request.on("close", incomplete);
   return { done, interrupt, isComplete: () => request.complete };
