@@ -67,6 +67,8 @@ type Keep = (event: WebhookEvent) => Promise<void>;
 /** All bodies that are being received may hold this much memory together. */
 const maxHeldBodyBytes = 256 * 1024 * 1024;
 const maxConnections = 10_000;
+/** Longer than any handler should keep its sender waiting. */
+const silenceSeconds = 120;
 /** How long what is in flight may take to finish after SIGTERM; process managers kill after 10 s or more. */
 const stopDeadlineSeconds = 8;
 
@@ -76,6 +78,7 @@ export function openReceiver(settings: Settings, handlers: Handlers, log: Log): 
     requestTimeoutSeconds: settings.requestTimeoutSeconds,
     maxHeldBodyBytes: Math.max(maxHeldBodyBytes, settings.maxBodyBytes),
     maxConnections,
+    silenceSeconds,
   };
   // An event is kept by handling it before the answer: if a handler throws, the sender sends it again.
   const keep: Keep = (event) => dispatch(handlers, event, log);

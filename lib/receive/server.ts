@@ -38,6 +38,8 @@ export type Limits = {
   /** All bodies together. */
   readonly maxHeldBodyBytes: number;
   readonly maxConnections: number;
+  /** No byte in either direction for so long, and the connection goes: a client that never reads its answer, say. */
+  readonly silenceSeconds: number;
 };
 
 export type Server = {
@@ -54,8 +56,6 @@ const healthPath = "/healthz";
 const maxHeaderBytes = 16 * 1024;
 /** Longer than the 60 s after which proxies let go of an idle connection: the proxy must be the one to close. */
 const keepAliveSeconds = 65;
-/** No byte in either direction for so long: gone. Without it a client that reads no answer stays for ever. */
-const silenceSeconds = 120;
 /** An answer waits at most this long for others to be written with. */
 const maxGatherMilliseconds = 2;
 /** Connections that the kernel had accepted when the stop came still bring their request in this time. */
@@ -91,7 +91,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     // A missing Host is answered below, with a problem document.
     requireHostHeader: false,
   });
-  server.timeout = silenceSeconds * 1000;
+  server.timeout = limits.silenceSeconds * 1000;
   server.maxConnections = limits.maxConnections;
   server.maxHeadersCount = 0; // counted below: what Node does beyond its own limit depends on its version
   // A client may close its sending side right after its request (`nc` does). Without this property, which Node

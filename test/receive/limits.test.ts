@@ -1,0 +1,85 @@
+/** The server's limits that no single request can show. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { test } from "node:test";
+import { openLog } from "../../lib/log.ts";
+import { jsonAnswer } from "../../lib/receive/answer.ts";
+import { type Limits, openServer, type Receive } from "../../lib/receive/server.ts";
+import { exchange, parseLines, rawPost } from "../receiver.ts";
+
+const generous: Limits = {
+  requestTimeoutSeconds: 30,
+  maxHeldBodyBytes: 1e9,
+  maxConnections: 100,
+  silenceSeconds: 60,
+};
+const accept: Receive = async () => jsonAnswer(200, {});
+
+async function open(limits: Partial<Limits>, receive: Receive) {
+  let text = "";
+  const log = openLog("json", (more) => {
+    text += more;
+  });
+  const server = openServer({ ...generous, ...limits }, log, receive);
+  const port = await server.listen(0, "127.0.0.1");
+  const lines = () => {
+    log.flush();
+    return parseLines(text);
+  };
+  return { port, lines, stop: () => server.stop(5) };
+}
+
+async function connected(port: number): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  return socket;
+}
+
+test("a connection above the limit is closed without a byte, logged, and the others are served", async () => {
+  const { port, lines, stop } = await open({ maxConnections: 2 }, accept);
+  const first = await connected(port);
+  first.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  await once(first, "data");
+  const second = await connected(port);
+  second.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  await once(second, "data");
+  assert.deepEqual(await exchange(port), []);
+  assert.equal(lines()[0]?.message, "connection dropped");
+  first.destroy();
+  second.destroy();
+  await Promise.all([once(first, "close"), once(second, "close")]);
+  await stop();
+});
+
+test("a connection on which nothing moves any more is closed", async () => {
+  const { port, stop } = await open({ silenceSeconds: 0.2 }, () => new Promise(() => {}));
+  assert.deepEqual(await exchange(port, rawPost("{}")), []);
+  await stop();
+});
+
+test("bodies that together hold too much memory are refused with 503, and there is room again afterwards", async () => {
+  const size = 100_000;
+  let held = 0;
+  const { promise: bothHold, resolve } = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const { port, lines, stop } = await open({ maxHeldBodyBytes: 2.5 * size }, async (arrival) => {
+    await arrival.readBody(size, () => {});
+    held += 1;
+    if (held === 2) resolve();
+    await release.promise;
+    return jsonAnswer(200, {});
+  });
+  const post = () => exchange(port, rawPost(Buffer.alloc(size), { Connection: "close" }));
+  const first = [post(), post()];
+  await bothHold;
+  const [refused] = await post();
+  assert.equal(refused?.status, 503);
+  assert.equal(refused?.headers.get("retry-after"), "5");
+  assert.equal(refused?.headers.get("connection"), "close");
+  assert.equal(lines().at(-1)?.reason, "memory-exhausted");
+  release.resolve();
+  for (const answers of await Promise.all(first)) assert.equal(answers[0]?.status, 200);
+  assert.equal((await post())[0]?.status, 200);
+  await stop();
+});
