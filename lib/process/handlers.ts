@@ -42,16 +42,19 @@ export const handlers: Handlers = {
 
   push: ({ payload }, { log }) => {
     const { ref, repository, pusher, commits = [] } = payload as Push;
-    log.info(`${pusher?.name} pushed ${commits.length} commits to ${repository?.full_name}`, { ref });
+    const { name = "somebody" } = pusher ?? {};
+    log.info(`${name} pushed ${commits.length} commits to ${repository?.full_name ?? "a repository"}`, {
+      ref,
+    });
     for (const { id, message } of commits) {
-      log.info(`commit ${id?.slice(0, 7)}`, { subject: message?.split("\n", 1)[0] });
+      log.info(`commit ${id?.slice(0, 7) ?? "?"}`, { subject: message?.split("\n", 1)[0] });
     }
   },
 
   pull_request: ({ type, payload }, { log }) => {
     const { number, pull_request: request, repository } = payload as PullRequest;
     const action = type === "pull_request.closed" && request?.merged === true ? "merged" : type.split(".")[1];
-    log.info(`pull request ${repository?.full_name}#${number} ${action}`, {
+    log.info(`pull request ${repository?.full_name ?? "?"}#${number ?? "?"} ${action ?? "changed"}`, {
       title: request?.title,
       by: request?.user?.login,
     });
@@ -59,12 +62,12 @@ export const handlers: Handlers = {
 
   "message.delivered": ({ payload }, { log }) => {
     const { id, deliveredAt } = payload as Message;
-    log.info(`message ${id} has arrived`, { deliveredAt });
+    log.info(`message ${id ?? "?"} has arrived`, { deliveredAt });
   },
 
   "message.failed": ({ payload }, { log }) => {
     const { id } = payload as Message;
-    log.warn(`message ${id} could not be delivered`);
+    log.warn(`message ${id ?? "?"} could not be delivered`);
   },
 
   "attacker.>": ({ type, payload }, { log }) => {
