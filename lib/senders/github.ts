@@ -6,11 +6,26 @@ import type { Sender } from "./sender.ts";
  */
 export const github: Sender = {
   name: "github",
-  // The header is absent when no secret is set at GitHub. X-Hub-Signature (SHA-1) is the legacy twin: ignored.
-  // Form deliveries (`payload=…`) are signed over the raw form body, not over the JSON in it.
-  signature: { header: "x-hub-signature-256", prefix: "sha256=" },
+  title: "GitHub",
+  secretAt: "Settings, Webhooks, Add webhook: Secret",
+  key: "text",
+  schemes: [
+    {
+      algorithm: "hmac-sha256",
+      // The header is absent when no secret is set at GitHub. X-Hub-Signature (SHA-1) is the legacy twin: ignored.
+      signature: "x-hub-signature-256",
+      prefix: "sha256=",
+      encoding: "hex",
+      // Form deliveries (`payload=…`) are signed over the raw form body, not over the JSON in it.
+      signed: "{body}",
+      time: null,
+    },
+  ],
   // `pull_request.opened`; a push has no action. Neither the event nor the id is covered by the signature.
-  event: [{ header: "x-github-event" }, { field: "action" }],
-  // GitHub never retries by itself; a redelivery asked for by hand carries the same id.
-  id: [{ header: "x-github-delivery" }],
+  event: ["header:x-github-event", "field:action"],
+  // A redelivery asked for by hand carries the same id.
+  id: ["header:x-github-delivery"],
+  maxBodyBytes: 25 * 1024 * 1024,
+  answerWithinSeconds: 10,
+  retries: "never",
 };

@@ -6,30 +6,108 @@
  *   2. Copy `github.ts`, rename it, fill in the row; put every trap you meet into a comment beside its field.
  *   3. Add the row to the list in `table.ts`.
  *   4. Write down at least one known answer that does not come from this code in `test/vectors/<name>.json`.
+ *   5. `npm test` says what is missing: the vector, the line in the README, a part that does not exist.
+ *
+ * A sender that signs by HMAC can also be described without code, in the same words: see `custom.ts`.
  */
 
 export type Sender = {
   /** In the path (`/webhook/<name>`) and, in capitals, in the variable (`WEBHOOK_SECRET_<NAME>`). */
   readonly name: string;
-  readonly signature: SignatureHeader;
-  /** The event's type: the parts that are there, joined by dots. None of them there: `unknown`. */
-  readonly event: readonly Part[];
-  /** The delivery's id, in the same way; the same on every retry of one delivery. None: a random one. */
-  readonly id: readonly Part[];
+  /** As the sender writes its own name. */
+  readonly title: string;
+  /** For the README: where the secret comes from or goes to in the sender's settings. */
+  readonly secretAt: string;
+  /** How the text of the secret becomes a key. */
+  readonly key: KeyFormat;
+  /** Mostly one. Several when the sender has several header families; a request must use exactly one of them. */
+  readonly schemes: readonly Scheme[];
+  /** The event's type: the parts that are there, joined by dots; the first must be. None: `unknown`. */
+  readonly event: readonly PartText[];
+  /** Names for event types that the sender gives as numbers. */
+  readonly eventNames?: Readonly<Record<string, string>>;
+  /** The delivery's id, made in the same way; the same on every retry of one delivery. None: a random one. */
+  readonly id: readonly PartText[];
+  /** True when a form is itself the payload: its fields. A form with a field `payload` holds JSON in it, always. */
+  readonly hasFormFields?: boolean;
   /** What an authentic payload must look like; anything else is answered 422. */
   readonly shape?: readonly Rule[];
-  /** The answer this sender expects to an accepted delivery, where it is not the usual one. */
-  readonly acceptedAnswer?: Readonly<Record<string, string>>;
+  /** A limit below the receiver's own: the sender's stated one, or ours where the body is read before it is authentic. */
+  readonly maxBodyBytes?: number;
+  /** Requests that are no deliveries but want an answer of their own, before or after the signature is checked. */
+  readonly handshakes?: readonly Handshake[];
+  /** The answer to an accepted delivery, where the sender expects another than the usual one. */
+  readonly acceptedAnswer?: FixedAnswer;
+  /** How long the sender waits for the answer; null when it does not say. */
+  readonly answerWithinSeconds: number | null;
+  /** `never`, `unknown`, or when it sends again, in words. */
+  readonly retries: string;
 };
 
-/** HMAC-SHA256 of the raw body, in hex, in one header: either after a fixed prefix or after an auth scheme. */
-export type SignatureHeader =
-  | { readonly header: string; readonly prefix: string }
-  /** RFC 9110 §11.1: the scheme word is case-insensitive and followed by spaces. */
-  | { readonly header: "authorization"; readonly scheme: string };
+/**
+ * text            the text itself, as UTF-8
+ * whsec           base64 behind an optional `whsec_` (Standard Webhooks)
+ * ed25519-hex     an Ed25519 public key, 32 bytes in hex
+ * ed25519-whpk    an Ed25519 public key, 32 bytes in base64 behind `whpk_`
+ * spki-base64     a public key as base64 of its DER form, without PEM armour
+ */
+export type KeyFormat = "text" | "whsec" | "ed25519-hex" | "ed25519-whpk" | "spki-base64";
 
-/** Where a piece of text is found: a header (lower case), a field of the payload (`a.b.c`), or the text itself. */
-export type Part = { readonly header: string } | { readonly field: string } | { readonly text: string };
+export type Algorithm = "hmac-sha256" | "hmac-sha1" | "ed25519" | "ecdsa-sha256" | "token";
+
+export type Scheme = {
+  readonly algorithm: Algorithm;
+  /**
+   * Where the signature is. A header in lower case, `…-*` for numbered ones; or `field:a.b` of the payload, which
+   * then has to be parsed before it is authentic.
+   */
+  readonly signature: string;
+  /** `text` for a token, which is compared as it is. */
+  readonly encoding: "hex" | "base64" | "text";
+  /** What stands before the signature: `sha256=`. In a list, what marks the entries that are signatures. */
+  readonly prefix?: string;
+  /** RFC 9110 §11.1: an auth scheme word in any case, and spaces, in place of a prefix. */
+  readonly authScheme?: string;
+  /** The header is a list, split here: several signatures (rotation), or `name=value` pairs. */
+  readonly separator?: string;
+  /** The text that is signed, with parts in braces: `v0:{header:x-slack-request-timestamp}:{body}`. */
+  readonly signed: string;
+  /** When it was signed; null when the signature covers no time. */
+  readonly time: SignedTime | null;
+  /** Headers that must not be there too: a stronger signature that would be passed over, an id that is not signed. */
+  readonly refusedBeside?: readonly string[];
+  /** A query parameter of the URL that holds the hex SHA-256 of every body that is not a form (Twilio). */
+  readonly bodyHashParameter?: string;
+};
+
+export type SignedTime = {
+  readonly at: PartText;
+  readonly unit: "seconds" | "milliseconds";
+  /** How far the time may be off, to either side; null when the sender says nothing of it. */
+  readonly toleranceSeconds: number | null;
+};
+
+/**
+ * A piece of a delivery, in words:
+ *
+ *     header:NAME       a header
+ *     param:NAME        NAME=… in the signature header's list
+ *     field:a.b         a field of the payload; `*` for every element of an array, which then must agree
+ *     keyBeside:NAME    the first key of the payload's top level that is not NAME
+ *     text:…            these very letters
+ *
+ * and, in `signed` only:
+ *
+ *     body              the raw body
+ *     payload           the field `payload` of a form, decoded; of anything else, the raw body
+ *     method            POST
+ *     url               the public URL, with its query
+ *     url-unescaped     the same, with the escapes decoded that HubSpot decodes
+ *     form-sorted       every field of a form, sorted: name and value without anything between (Twilio)
+ *
+ * In `event`, `id` and `time.at`, alternatives are written `header:a | header:b`: the first that is there.
+ */
+export type PartText = string;
 
 /** One field of the payload's top level. */
 export type Rule = { readonly field: string; readonly required: boolean } & (
@@ -37,3 +115,29 @@ export type Rule = { readonly field: string; readonly required: boolean } & (
   | { readonly is: "date-time" }
   | { readonly oneOf: readonly string[] }
 );
+
+export type FixedAnswer = { readonly status: 200 | 204; readonly json?: Readonly<Record<string, unknown>> };
+
+/**
+ * echo      an unsigned request whose query holds a text to be sent back, as `text/plain`. `where` are further
+ *           query parameters it must have; `tokenAt` is one that must hold WEBHOOK_VERIFY_TOKEN_<NAME>.
+ * form      an unsigned form that has exactly these fields' values: answered 200 with nothing.
+ * payload   a signed delivery whose payload has these values at its top level, and none of the fields `without`:
+ *           answered with `answer`, in which `{field:a.b}` stands for a field of the payload and `{hmac:a.b}` for
+ *           its hex HMAC with the secret.
+ */
+export type Handshake =
+  | {
+      readonly kind: "echo";
+      readonly method: "GET" | "POST";
+      readonly parameter: string;
+      readonly where?: Readonly<Record<string, string>>;
+      readonly tokenAt?: string;
+    }
+  | { readonly kind: "form"; readonly fields: Readonly<Record<string, string>> }
+  | {
+      readonly kind: "payload";
+      readonly where: Readonly<Record<string, string | number>>;
+      readonly without?: readonly string[];
+      readonly answer: FixedAnswer;
+    };

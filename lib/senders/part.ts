@@ -1,0 +1,163 @@
+/**
+ * The little language of parts that rows are written in (it is listed above `PartText` in `sender.ts`):
+ * read once at the start, then looked up in every delivery.
+ */
+import type { IncomingHttpHeaders } from "node:http";
+import { formFields, isForm } from "./payload.ts";
+
+export type Part =
+  | { readonly kind: "header" | "param" | "field" | "keyBeside" | "text"; readonly name: string }
+  | { readonly kind: "body" | "payload" | "method" | "url" | "url-unescaped" | "form-sorted" };
+
+/** Everything a part can be looked up in. `payload` is asked for only by parts that are in it. */
+export type Material = {
+  readonly method: string;
+  /** The URL as the sender sees it; empty where no scheme needs it. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  /** `name=value` in the signature header's list. */
+  readonly param: (name: string) => string | undefined;
+  readonly body: Buffer;
+  readonly payload: () => unknown;
+};
+
+const named = ["header", "param", "field", "keyBeside", "text"] as const;
+const whole = ["body", "payload", "method", "url", "url-unescaped", "form-sorted"] as const;
+
+/** Parts that are known before the body is: what stands in front of `{body}` can be hashed at once. */
+const headKinds = new Set<Part["kind"]>(["header", "param", "text", "method", "url", "url-unescaped"]);
+
+/**
+ * Reads the template of the signed text: `v0:{header:x-time}:{body}`.
+ * @throws SyntaxError naming the part that does not exist
+ */
+export function parseTemplate(template: string): readonly Part[] {
+  // Split with a group in the expression, the parts in braces are at the odd places.
+  return template
+    .split(/\{([^{}]*)\}/)
+    .map((text, index): Part => (index % 2 === 0 ? { kind: "text", name: text } : parsePart(text)))
+    .filter((part) => part.kind !== "text" || part.name !== "");
+}
+
+/**
+ * Reads alternatives: `header:a | header:b`.
+ * @throws SyntaxError naming the part that does not exist
+ */
+export function parseAlternatives(text: string): readonly Part[] {
+  return text.split(" | ").map((alternative) => {
+    const part = parsePart(alternative);
+    if (!("name" in part)) throw new SyntaxError(`"${alternative}" can only stand in a signed text`);
+    return part;
+  });
+}
+
+function parsePart(text: string): Part {
+  for (const kind of whole) if (text === kind) return { kind };
+  for (const kind of named) {
+    if (!text.startsWith(`${kind}:`)) continue;
+    const name = text.slice(kind.length + 1);
+    if (name === "") break;
+    // Header names have no case; Node gives them in lower case (RFC 9110 §5.1).
+    return { kind, name: kind === "header" ? name.toLowerCase() : name };
+  }
+  throw new SyntaxError(`there is no part "${text}"`);
+}
+
+export function isKnownFromHead(part: Part): boolean {
+  return headKinds.has(part.kind);
+}
+
+/** What a part is in this delivery; undefined when it is not there. */
+export function lookUp(part: Part, material: Material): string | Buffer | undefined {
+  switch (part.kind) {
+    case "text":
+      return part.name;
+    case "header":
+      return headerAt(material.headers, part.name);
+    case "param":
+      return material.param(part.name);
+    case "field":
+      return textOf(fieldAt(material.payload(), part.name));
+    case "keyBeside":
+      return keyBeside(material.payload(), part.name);
+    case "body":
+      return material.body;
+    case "payload":
+      return formPayload(material);
+    case "method":
+      return material.method;
+    case "url":
+      return material.url;
+    case "url-unescaped":
+      return unescapeUrl(material.url);
+    case "form-sorted":
+      return sortedForm(material);
+  }
+}
+
+/** The first alternative that is there, as text; empty ones do not count. */
+export function firstOf(alternatives: readonly Part[], material: Material): string | undefined {
+  for (const part of alternatives) {
+    const value = lookUp(part, material);
+    if (typeof value === "string" && value !== "") return value;
+  }
+  return undefined;
+}
+
+/** A header's value: its own, never one that every object inherits, such as `constructor`. */
+export function headerAt(headers: IncomingHttpHeaders, name: string): string | undefined {
+  if (!Object.hasOwn(headers, name)) return undefined;
+  const value = headers[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+/** A field of the payload by its path. `*` is every element of an array: their common value, if they have one. */
+export function fieldAt(value: unknown, path: string): unknown {
+  const dot = path.indexOf(".");
+  const name = dot === -1 ? path : path.slice(0, dot);
+  const rest = dot === -1 ? undefined : path.slice(dot + 1);
+  if (typeof value !== "object" || value === null) return undefined;
+  if (name === "*") {
+    if (!Array.isArray(value) || value.length === 0) return undefined;
+    const found = rest === undefined ? value : value.map((element) => fieldAt(element, rest));
+    return found.every((element) => element === found[0]) ? found[0] : undefined;
+  }
+  if (!Object.hasOwn(value, name)) return undefined;
+  const own = (value as Record<string, unknown>)[name];
+  return rest === undefined ? own : fieldAt(own, rest);
+}
+
+/** Ids and types may be numbers in JSON; a float or a number too large to be exact is none. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return Number.isSafeInteger(value) ? String(value) : undefined;
+}
+
+function keyBeside(payload: unknown, name: string): string | undefined {
+  if (typeof payload !== "object" || payload === null) return undefined;
+  return Object.keys(payload).find((key) => key !== name);
+}
+
+function formPayload({ body, headers }: Material): string | Buffer | undefined {
+  return isForm(headers["content-type"]) ? (formFields(body).get("payload") ?? undefined) : body;
+}
+
+/** https://developers.hubspot.com/docs/guides/apps/authentication/validating-requests: these escapes, and no others. */
+function unescapeUrl(url: string): string {
+  return url.replace(/%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)/gi, (code) => decodeURIComponent(code));
+}
+
+/** https://www.twilio.com/docs/usage/security: names in order, each with its values, repeated ones once. */
+function sortedForm({ body, headers }: Material): string {
+  if (!isForm(headers["content-type"])) return "";
+  const fields = formFields(body);
+  const names = [...new Set(fields.keys())].sort();
+  return names
+    .map((name) =>
+      [...new Set(fields.getAll(name))]
+        .sort()
+        .map((value) => name + value)
+        .join(""),
+    )
+    .join("");
+}

@@ -1,0 +1,73 @@
+/**
+ * A row, read: its templates taken apart once at the start, so that a delivery only looks up.
+ */
+import { isKnownFromHead, type Part, parseAlternatives, parseTemplate } from "./part.ts";
+import type { Scheme, Sender } from "./sender.ts";
+
+export type ReadyScheme = Scheme & {
+  /** The signed text before `{body}`, when all of it is known from the head: then the body is hashed as it arrives. */
+  readonly before: readonly Part[] | undefined;
+  /** What follows `{body}` in that case, and otherwise the whole signed text. */
+  readonly rest: readonly Part[];
+  /** The time's alternatives; empty when none is signed. */
+  readonly timeAt: readonly Part[];
+  /** `x-name-signature-` when the signatures are in numbered headers. */
+  readonly numberedHeader: string | undefined;
+  /** The payload's field that holds the signature, when it is not in a header. */
+  readonly signatureField: string | undefined;
+};
+
+export type ReadySender = Omit<Sender, "schemes" | "event" | "id"> & {
+  readonly schemes: readonly ReadyScheme[];
+  readonly event: readonly (readonly Part[])[];
+  readonly id: readonly (readonly Part[])[];
+};
+
+/** @throws SyntaxError naming a part that does not exist */
+export function readySender(sender: Sender): ReadySender {
+  return {
+    ...sender,
+    schemes: sender.schemes.map(readyScheme),
+    event: sender.event.map(parseAlternatives),
+    id: sender.id.map(parseAlternatives),
+  };
+}
+
+function readyScheme(scheme: Scheme): ReadyScheme {
+  const signed = parseTemplate(scheme.signed);
+  const bodyAt = signed.findIndex(({ kind }) => kind === "body");
+  const before = signed.slice(0, Math.max(bodyAt, 0));
+  const isStreamed = scheme.algorithm.startsWith("hmac") && bodyAt !== -1 && before.every(isKnownFromHead);
+  const { signature, time } = scheme;
+  return {
+    ...scheme,
+    before: isStreamed ? before : undefined,
+    rest: isStreamed ? signed.slice(bodyAt + 1) : signed,
+    timeAt: time === null ? [] : parseAlternatives(time.at),
+    numberedHeader: signature.endsWith("-*") ? signature.slice(0, -1) : undefined,
+    signatureField: signature.startsWith("field:") ? signature.slice("field:".length) : undefined,
+  };
+}
+
+/**
+ * Is the delivery's id covered by the signature? An unsigned one can be replaced by whoever captured a delivery,
+ * so it may never make a different body pass for a repeat.
+ */
+export function isIdSigned({ schemes, id }: ReadySender): boolean {
+  const covers = (scheme: ReadyScheme, part: Part): boolean => {
+    const signed = [...(scheme.before ?? []), ...rest(scheme)];
+    const coversBody = signed.some(({ kind }) => kind === "body" || kind === "payload");
+    return signed.some((other) => isSamePart(other, part)) || (part.kind === "field" && coversBody);
+  };
+  const rest = (scheme: ReadyScheme): readonly Part[] =>
+    scheme.before === undefined ? scheme.rest : [{ kind: "body" }, ...scheme.rest];
+  const parts = id.flat();
+  return (
+    parts.length > 0 &&
+    parts.every((part) => part.kind === "text" || schemes.some((scheme) => covers(scheme, part)))
+  );
+}
+
+function isSamePart(a: Part, b: Part): boolean {
+  return a.kind === b.kind && "name" in a && "name" in b && a.name === b.name;
+}
