@@ -21,44 +21,72 @@ import type { Handlers } from "./lib/process/handlers.ts";
 import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
 import { readEvent, type WebhookEvent } from "./lib/receive/event.ts";
+import {
+  answerEcho,
+  answerForm,
+  answerSigned,
+  fixedAnswer,
+  mayBeFormHandshake,
+} from "./lib/receive/handshake.ts";
 import { type Arrival, openServer, type Server } from "./lib/receive/server.ts";
 import { hashChunk, readClaim, verify } from "./lib/receive/signature.ts";
+import { Refusal } from "./lib/refusal.ts";
 import { readSettings, type Settings } from "./lib/settings.ts";
-import { sourceAt } from "./lib/sources.ts";
+import { type Source, sourceAt } from "./lib/sources.ts";
 import { firstDelivery, logWelcome } from "./lib/welcome.ts";
 
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
 async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promise<Answer> {
-  const { path, headers, trail } = arrival;
+  const { method, path, headers, trail } = arrival;
 
   // 1. Who sends? The path names the source: a header would let the caller choose the weakest. Else 404.
   const source = sourceAt(settings.sources, path);
   trail.source = source.name;
 
-  // 2. How long is the body (411, 413), and what do the headers claim (401)? All before we hold a byte of it.
-  const length = readContentLength(headers, settings.maxBodyBytes);
+  // 2. Some senders first ask whether we are there. That is no delivery; everything else is a POST (405).
+  const echo = answerEcho(source, arrival);
+  if (echo !== undefined) return echo;
+  if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: "POST" });
+
+  // 3. How long is the body (411, 413), and what do the headers claim (401)? All before we hold a byte of it.
+  const length = readContentLength(headers, maxBodyBytes(source, settings));
+  if (mayBeFormHandshake(source, arrival, length))
+    return answerForm(source, await readWhole(arrival, length));
   const claim = readClaim(source, arrival);
 
-  // 3. Read exactly that many bytes, hashing them as they come. Too short: 400, too slow: 408.
+  // 4. Read exactly that many bytes, hashing them as they come. Too short: 400, too slow: 408.
   await arrival.readBody(length, (chunk) => hashChunk(claim, chunk));
 
-  // 4. Is the signature the one that our secret gives for these bytes? Else 401.
-  const delivery = verify(claim);
-  if (delivery.secretAge === "previous") trail.secretAge = "previous";
+  // 5. Is the signature the one that our secret gives for these bytes, and is it fresh? Else 401.
+  const delivery = verify(claim, new Date());
+  if (delivery.secret.age === "previous") trail.secretAge = "previous";
 
-  // 5. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
+  // 6. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
   const event = readEvent(delivery);
   trail.event = event.type;
   trail.id = event.id;
+  const answer = answerSigned(delivery, event);
+  if (answer !== undefined) return answer;
 
-  // 6. Make sure that it cannot be lost. When this throws, the sender gets no yes, and sends again.
+  // 7. Make sure that it cannot be lost. When this throws, the sender gets no yes, and sends again.
   await keep(event);
 
-  // 7. Say yes.
-  return jsonAnswer(
-    200,
-    delivery.sender.acceptedAnswer ?? { status: "accepted", id: event.id, event: event.type },
-  );
+  // 8. Say yes.
+  const { acceptedAnswer } = delivery.sender;
+  if (acceptedAnswer !== undefined) return fixedAnswer(acceptedAnswer, event.payload, delivery.secret.key);
+  return jsonAnswer(200, { status: "accepted", id: event.id, event: event.type });
+}
+
+async function readWhole(arrival: Arrival, length: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  await arrival.readBody(length, (chunk) => chunks.push(chunk));
+  return Buffer.concat(chunks);
+}
+
+/** The operator's limit, or the sender's where that is lower. */
+function maxBodyBytes(source: Source, settings: Settings): number {
+  const limits = source.senders.map((sender) => sender.maxBodyBytes ?? Number.POSITIVE_INFINITY);
+  return Math.min(settings.maxBodyBytes, Math.max(...limits));
 }
 
 /** Takes responsibility for an event. Once it returns, the sender is told that it need not send again. */

@@ -20,6 +20,22 @@ export function jsonAnswer(status: number, value: unknown): Answer {
   return answerOf(status, "application/json", value);
 }
 
+/** An answer that says all it has to say by its status. */
+export function emptyAnswer(status: 200 | 204): Answer {
+  // RFC 9110 §8.6: a 204 has no Content-Length.
+  return { status, headers: status === 204 ? {} : { "Content-Length": "0" }, body: "" };
+}
+
+/** Text from outside, sent back: plain, and no browser is to guess that it is anything else. */
+export function textAnswer(status: number, text: string): Answer {
+  const headers = {
+    "Content-Type": "text/plain; charset=utf-8",
+    "Content-Length": String(Buffer.byteLength(text)),
+    "X-Content-Type-Options": "nosniff",
+  };
+  return { status, headers, body: text };
+}
+
 /** The problem document for a refusal, with the headers that its status asks for. */
 export function refusalAnswer(refusal: Refusal): Answer {
   const { status, detail, faults } = refusal;

@@ -6,7 +6,9 @@
  */
 import { randomUUID } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import type { Part, Rule } from "../senders/sender.ts";
+import { fieldAt, firstOf, type Material, type Part } from "../senders/part.ts";
+import { parsePayload } from "../senders/payload.ts";
+import type { Rule } from "../senders/sender.ts";
 import type { Delivery } from "./signature.ts";
 
 export type WebhookEvent = {
@@ -34,58 +36,25 @@ const maxNameLength = 255;
  */
 export function readEvent(delivery: Delivery): WebhookEvent {
   const { sender, source, headers, body } = delivery;
-  const payload = parsePayload(body, headers["content-type"]);
+  const payload = parsePayload(body, headers["content-type"], sender.hasFormFields === true);
   checkShape(sender.shape ?? [], payload);
-  const name = (parts: readonly Part[]) => checkLength(joinParts(parts, headers, payload));
+  const material = { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
+  const type = checkLength(joinParts(sender.event, material)) ?? "unknown";
   return {
     source: source.name,
     sender: sender.name,
-    type: name(sender.event) ?? "unknown",
-    id: name(sender.id) ?? randomUUID(),
+    type: Object.hasOwn(sender.eventNames ?? {}, type) ? (sender.eventNames?.[type] ?? type) : type,
+    id: checkLength(joinParts(sender.id, material)) ?? randomUUID(),
     payload,
     body,
     headers,
   };
 }
 
-/**
- * JSON, or a form whose field `payload` holds JSON (GitHub's "application/x-www-form-urlencoded"). curl -d calls
- * everything a form, so a body under that name which has no such field is taken for the JSON it most likely is.
- */
-function parsePayload(body: Buffer, contentType: string | undefined): unknown {
-  // RFC 8259 §8.1: JSON is UTF-8. An odd byte becomes U+FFFD: the signature held, so the event is not thrown away.
-  const text = body.toString("utf8");
-  const isForm =
-    contentType !== undefined && /^application\/x-www-form-urlencoded\s*(;|$)/i.test(contentType);
-  const field = isForm && /(^|&)payload=/.test(text) ? new URLSearchParams(text).get("payload") : null;
-  const json = field ?? text;
-  try {
-    // RFC 8259 §8.1 again: a parser may ignore a byte order mark, and senders on Windows send one.
-    return JSON.parse(json.charCodeAt(0) === 0xfeff ? json.slice(1) : json);
-  } catch {
-    // The parser's own message quotes the body, and a payload can hold secrets: only its size is told.
-    throw new Refusal(
-      "body-not-json",
-      `${body.length} bytes of ${contentType ?? "no content type"} are not JSON`,
-    );
-  }
-}
-
-/** The parts that are there, joined by dots; undefined when there is none. */
-function joinParts(
-  parts: readonly Part[],
-  headers: Delivery["headers"],
-  payload: unknown,
-): string | undefined {
-  const found: string[] = [];
-  for (const part of parts) {
-    const value =
-      "header" in part ? headers[part.header] : "text" in part ? part.text : fieldAt(payload, part.field);
-    if (typeof value === "string" && value !== "") found.push(value);
-    // An action alone is no event: without the first part, the rest does not count.
-    else if (found.length === 0) return undefined;
-  }
-  return found.length === 0 ? undefined : found.join(".");
+/** The parts that are there, joined by dots; undefined when the first of them is not: an action alone is no event. */
+function joinParts(parts: readonly (readonly Part[])[], material: Material): string | undefined {
+  const found = parts.map((alternatives) => firstOf(alternatives, material));
+  return found[0] === undefined ? undefined : found.filter((value) => value !== undefined).join(".");
 }
 
 function checkLength(name: string | undefined): string | undefined {
@@ -95,12 +64,6 @@ function checkLength(name: string | undefined): string | undefined {
       { pointer: "#/", detail: `Event type and delivery id should have at most ${maxNameLength} characters` },
     ],
   });
-}
-
-/** A field of a payload's top level: its own, never one that every object inherits, such as `constructor`. */
-function fieldAt(payload: unknown, name: string): unknown {
-  if (typeof payload !== "object" || payload === null || !Object.hasOwn(payload, name)) return undefined;
-  return (payload as Record<string, unknown>)[name];
 }
 
 function checkShape(rules: readonly Rule[], payload: unknown): void {

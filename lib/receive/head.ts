@@ -32,8 +32,13 @@ export function checkHead(
 
 /** The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC 9112 §3.2.2). */
 export function pathOf(target: string): string {
-  const path = target.replace(/^https?:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "");
+  const path = targetOf(target).replace(/[?#].*$/s, "");
   return path === "" ? "/" : path;
+}
+
+/** Path and query, without the scheme and host that absolute-form puts in front. */
+export function targetOf(target: string): string {
+  return target.replace(/^https?:\/\/[^/?#]*/i, "");
 }
 
 /** Does the head announce a body? A client that forgot to (411) may send one all the same. */

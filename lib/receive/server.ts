@@ -14,12 +14,15 @@ import { Refusal } from "../refusal.ts";
 import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
 import { type BodyReading, openBodyBudget, readBody } from "./body.ts";
 import { openGathering } from "./gathering.ts";
-import { checkHead, declaresBody, type Expectation, pathOf } from "./head.ts";
+import { checkHead, declaresBody, type Expectation, pathOf, targetOf } from "./head.ts";
 import { halfClose, lingerAfterAnswer } from "./linger.ts";
 
 /** One request whose head has arrived. */
 export type Arrival = {
+  readonly method: string;
   readonly path: string;
+  /** The request target as it came: path and query. */
+  readonly target: string;
   readonly headers: IncomingHttpHeaders;
   readonly rawHeaders: readonly string[];
   /** Reads exactly `length` bytes of body into `take`; throws a Refusal when that is not possible. */
@@ -64,7 +67,7 @@ const stopGraceMilliseconds = 150;
 type Outgoing = { readonly response: ServerResponse; readonly answer: Answer; readonly isLast: boolean };
 
 /**
- * @param receive answers a POST to `/webhook…`; whatever it throws is answered, logged and survived
+ * @param receive answers whatever comes to `/webhook…`; whatever it throws is answered, logged and survived
  */
 export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   const budget = openBodyBudget(limits.maxHeldBodyBytes);
@@ -155,12 +158,15 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       isBodyRead = true;
     }
 
-    const path = pathOf(request.url ?? "");
+    const { method = "", url: target = "", headers, rawHeaders } = request;
+    const path = pathOf(target);
     const trail: Trail & { reason?: string; why?: string; stack?: string } = {};
     const arrival = {
+      method,
       path,
-      headers: request.headers,
-      rawHeaders: request.rawHeaders,
+      target: targetOf(target),
+      headers,
+      rawHeaders,
       readBody: readBodyOf,
       trail,
     };
@@ -168,7 +174,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     let isLast = false;
     try {
       checkHead(request, expectation);
-      answer = await routeFor(path, request.method ?? "")(arrival);
+      answer = await routeFor(path, method)(arrival);
     } catch (thrown) {
       const refusal = thrown instanceof Refusal ? thrown : new Refusal("internal-error", "see the stack");
       trail.reason = refusal.code;
@@ -176,7 +182,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       if (refusal !== thrown) trail.stack = stackOf(thrown);
       answer = refusalAnswer(refusal);
       // Whatever else this client sends is the body that nobody wants, or cannot be told from it.
-      isLast = !isBodyRead && (request.method === "POST" || declaresBody(request));
+      isLast = !isBodyRead && (method === "POST" || declaresBody(request));
       if (isLast) lingerAfterAnswer(request);
     }
     readingOn.delete(socket);
@@ -198,7 +204,6 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     }
     if (!/^\/webhooks?(\/|$)/.test(path))
       throw new Refusal("path-unknown", `no route for ${path.slice(0, 200)}`);
-    if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: "POST" });
     return receive;
   }
 

@@ -1,32 +1,43 @@
 /**
  * Is this delivery authentic? The one place that compares signatures, and the only maker of a `Delivery`.
  *
- * `readClaim` looks at the headers: what do they *assert*? It throws before a byte of the body is read.
+ * `readClaim` looks at the head: what does it *assert*? It throws before a byte of the body is read.
  * `hashChunk` takes the bytes as they arrive: one `update()` of 25 MB at the end would stop the event loop
  * for everybody else. `verify` compares, and returns the Delivery or throws: there is no boolean that a caller
- * could forget to look at.
+ * could forget to look at. How each sender signs is data, in `lib/senders`.
  *
- * HMAC: RFC 2104. Why constant time: a comparison that stops at the first wrong byte tells, by how long it
- * took, how many bytes were right; a caller who may try often enough learns a signature byte by byte.
+ * HMAC: RFC 2104. Ed25519: RFC 8032. Why constant time: a comparison that stops at the first wrong byte tells,
+ * by how long it took, how many bytes were right; who may try often enough learns a signature byte by byte.
  */
-import { createHmac, type Hmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, type Hmac, timingSafeEqual, verify as verifyAsymmetric } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { Refusal } from "../refusal.ts";
-import type { Sender, SignatureHeader } from "../senders/sender.ts";
+import { firstOf, headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
+import { isForm, parsePayload } from "../senders/payload.ts";
+import type { ReadyScheme, ReadySender } from "../senders/ready.ts";
 import type { Secret, Source } from "../sources.ts";
+import { readBodySignature, readHeaderSignatures, signatureHeaders, signedParam } from "./candidates.ts";
 
 /** The request's head, as far as it matters here. `rawHeaders` shows what `headers` hides: doubled names. */
-export type Head = { readonly headers: IncomingHttpHeaders; readonly rawHeaders: readonly string[] };
+export type Head = {
+  readonly method: string;
+  /** The request target: path and query. */
+  readonly target: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+};
 
-/** What the headers assert. Untrusted, until `verify` says otherwise. */
+/** What the head asserts. Untrusted, until `verify` says otherwise. */
 export type Claim = {
   readonly source: Source;
-  readonly sender: Sender;
-  readonly headers: IncomingHttpHeaders;
-  /** The signature as sent: 32 bytes. */
-  readonly signature: Buffer;
-  /** One running HMAC for each secret that may have been used. */
-  readonly hashes: readonly { readonly secret: Secret; readonly hmac: Hmac }[];
+  readonly sender: ReadySender;
+  /** One, except where the signature is in the body: then all of the sender's, until the body is there. */
+  readonly schemes: readonly ReadyScheme[];
+  readonly head: Head;
+  /** The signatures as sent, decoded; in a list there may be several. */
+  readonly candidates: readonly Buffer[];
+  /** One running HMAC for each secret that may have been used; none where the body cannot be hashed as it comes. */
+  readonly hashes: ReadonlyMap<Secret, Hmac>;
   readonly chunks: Buffer[];
 };
 
@@ -35,102 +46,215 @@ declare const authentic: unique symbol;
 /** Bytes that their sender has signed. The brand is not exported, so nobody but `verify` can make one. */
 export type Delivery = {
   readonly source: Source;
-  readonly sender: Sender;
+  readonly sender: ReadySender;
   readonly headers: IncomingHttpHeaders;
-  /** The body, byte for byte as it was signed. */
+  /** The body, byte for byte as it arrived. */
   readonly body: Buffer;
-  /** Which of the source's secrets it was signed with. */
-  readonly secretAge: Secret["age"];
+  /** The one of the source's secrets that it was signed with. */
+  readonly secret: Secret;
   readonly [authentic]: true;
 };
 
 /**
  * Reads what a request claims about itself.
- * @throws Refusal 401: no signature, more than one, or one that is not `<prefix><64 hex digits>`
+ * @throws Refusal 401: no signature, more than one kind, a malformed one, or a signed header missing
  */
 export function readClaim(source: Source, head: Head): Claim {
-  const present = source.senders.filter((sender) => isPresent(sender.signature, head.headers));
-  const [sender, second] = present;
-  if (sender === undefined) {
-    const names = source.senders.map((sender) => sender.signature.header).join(", ");
-    throw new Refusal("signature-missing", `expected one of these headers: ${names}`);
+  const present = source.senders.flatMap((sender) =>
+    sender.schemes
+      .filter(
+        (scheme) => scheme.signatureField !== undefined || signatureHeaders(scheme, head.headers).length > 0,
+      )
+      .map((scheme) => ({ sender, scheme })),
+  );
+  const [first, second] = present;
+  if (first === undefined) {
+    const names = source.senders.flatMap(({ schemes }) => schemes.map(({ signature }) => signature));
+    throw new Refusal("signature-missing", `expected one of these headers: ${names.join(", ")}`);
   }
-  if (second !== undefined) {
-    const names = present.map((sender) => sender.signature.header).join(", ");
-    throw new Refusal("signature-ambiguous", `several signature headers: ${names}`);
+  const { sender, scheme } = first;
+  if (second !== undefined && scheme.signatureField === undefined) {
+    const names = present.map((one) => one.scheme.signature).join(", ");
+    throw new Refusal("signature-ambiguous", `several kinds of signature: ${names}`);
   }
-  return {
+  const beside = scheme.refusedBeside?.find((name) => headerAt(head.headers, name) !== undefined);
+  if (beside !== undefined) {
+    throw new Refusal("signature-ambiguous", `${beside} is there too, and this source would pass it over`);
+  }
+  const schemes = present.map((one) => one.scheme);
+  const claim = {
     source,
     sender,
-    headers: head.headers,
-    signature: readSignature(sender.signature, head),
-    hashes: source.secrets.map((secret) => ({ secret, hmac: createHmac("sha256", secret.key) })),
+    schemes,
+    head,
+    candidates: [],
+    hashes: new Map<Secret, Hmac>(),
     chunks: [],
   };
+  if (scheme.signatureField !== undefined) return claim;
+  return { ...claim, candidates: readHeaderSignatures(scheme, head), hashes: startHashes(claim, scheme) };
 }
 
 /** Takes the next bytes of the body. They are kept, so what was hashed is by construction what is delivered. */
 export function hashChunk(claim: Claim, chunk: Buffer): void {
   claim.chunks.push(chunk);
-  for (const { hmac } of claim.hashes) hmac.update(chunk);
+  for (const hmac of claim.hashes.values()) hmac.update(chunk);
 }
 
 /**
- * Compares the signature with the one that each secret gives, in constant time. A claim can be verified once.
- * @throws Refusal 401 when none of them is equal
+ * Compares the signatures with what each secret gives, in constant time, then looks at the time that was signed.
+ * A claim can be verified once.
+ * @param now when the request arrived
+ * @throws Refusal 401 when no secret fits, or when the time is too far from `now`
  */
-export function verify(claim: Claim): Delivery {
-  let matched: Secret | undefined;
+export function verify(claim: Claim, now: Date): Delivery {
+  const { source, sender, head } = claim;
+  const [only] = claim.chunks;
+  const body = claim.chunks.length === 1 && only !== undefined ? only : Buffer.concat(claim.chunks);
+  const material = materialOf(claim, body);
+  const { scheme, candidates } = signaturesOf(claim, material);
+
+  let secret: Secret | undefined;
   // No early exit: every secret is tried, so the time does not tell which one it was.
-  for (const { secret, hmac } of claim.hashes) {
-    // Both sides are 32 bytes: hex was decoded strictly. timingSafeEqual throws on different lengths.
-    if (timingSafeEqual(hmac.digest(), claim.signature)) matched ??= secret;
-  }
-  if (matched === undefined) {
+  for (const one of source.secrets) if (fits(one, scheme, candidates, claim, material)) secret ??= one;
+  if (secret === undefined) {
     throw new Refusal("signature-mismatch", "the body was signed with another secret, or changed on its way");
   }
-  const [first] = claim.chunks;
-  const body = claim.chunks.length === 1 && first !== undefined ? first : Buffer.concat(claim.chunks);
-  const { source, sender, headers } = claim;
-  return { source, sender, headers, body, secretAge: matched.age } as unknown as Delivery;
+  checkBodyHash(scheme, material);
+  checkTime(scheme, source.toleranceSeconds, material, now);
+  return { source, sender, headers: head.headers, body, secret } as unknown as Delivery;
 }
 
-/** An Authorization header with another scheme (Basic, say) belongs to somebody else: a proxy, perhaps. */
-function isPresent(signature: SignatureHeader, headers: IncomingHttpHeaders): boolean {
-  const value = headers[signature.header];
-  if (value === undefined) return false;
-  return (
-    !("scheme" in signature) ||
-    (typeof value === "string" && afterScheme(signature.scheme, value) !== undefined)
+/** The one switch on the algorithm. Every comparison takes the same time whatever the outcome. */
+function fits(
+  secret: Secret,
+  scheme: ReadyScheme,
+  candidates: readonly Buffer[],
+  claim: Claim,
+  material: Material,
+): boolean {
+  switch (scheme.algorithm) {
+    case "hmac-sha256":
+    case "hmac-sha1": {
+      const hmac = claim.hashes.get(secret) ?? createHmac(scheme.algorithm.slice(5), secret.key);
+      for (const piece of pieces(scheme.rest, material)) hmac.update(piece);
+      const digest = hmac.digest();
+      return anyOf(candidates, (candidate) => timingSafeEqual(candidate, digest));
+    }
+    case "ed25519":
+    case "ecdsa-sha256": {
+      const digestName = scheme.algorithm === "ed25519" ? null : "sha256";
+      const message = Buffer.concat(pieces(scheme.rest, material));
+      return anyOf(candidates, (candidate) => verifyAsymmetric(digestName, message, secret.key, candidate));
+    }
+    case "token": {
+      // Hashed, because timingSafeEqual wants equal lengths, and a length is a hint too.
+      const expected = sha256(secret.key.export());
+      return anyOf(candidates, (candidate) => timingSafeEqual(sha256(candidate), expected));
+    }
+  }
+}
+
+/** Like `some`, but looks at every one. */
+function anyOf(candidates: readonly Buffer[], isRight: (candidate: Buffer) => boolean): boolean {
+  return candidates.filter(isRight).length > 0;
+}
+
+function sha256(bytes: Buffer): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}
+
+function startHashes(claim: Claim, scheme: ReadyScheme): ReadonlyMap<Secret, Hmac> {
+  if (scheme.before === undefined) return claim.hashes;
+  const beginning =
+    scheme.before.length === 0 ? [] : pieces(scheme.before, materialOf(claim, Buffer.alloc(0)));
+  return new Map(
+    claim.source.secrets.map((secret) => {
+      const hmac = createHmac(scheme.algorithm.slice(5), secret.key);
+      for (const piece of beginning) hmac.update(piece);
+      return [secret, hmac];
+    }),
   );
 }
 
-/** What follows the scheme word, in any case, and its spaces (RFC 9110 §11.1). */
-function afterScheme(scheme: string, value: string): string | undefined {
-  const isScheme = value.slice(0, scheme.length).toLowerCase() === scheme.toLowerCase();
-  const rest = value.slice(scheme.length);
-  return isScheme && (rest === "" || rest.startsWith(" ")) ? rest.trimStart() : undefined;
+/** @throws Refusal 401 when a part of the signed text is not there */
+function pieces(parts: readonly Part[], material: Material): Buffer[] {
+  return parts.map((part) => {
+    const piece = lookUp(part, material);
+    if (piece !== undefined) return typeof piece === "string" ? Buffer.from(piece, encodingOf(part)) : piece;
+    const what = "name" in part ? `${part.kind}:${part.name}` : part.kind;
+    throw new Refusal("signed-part-missing", `${what} is signed, and is not there`);
+  });
 }
 
-/**
- * Strict: `Buffer.from(text, "hex")` alone would stop silently at the first character that is not a digit,
- * and a shorter buffer would make `timingSafeEqual` throw.
- */
-function readSignature(signature: SignatureHeader, { headers, rawHeaders }: Head): Buffer {
-  const name = signature.header;
-  // Node joins a doubled header with ", ", and of two Authorization headers it hides the second.
-  const count = rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length;
-  if (count !== 1) throw new Refusal("signature-ambiguous", `${count} ${name} headers`);
+/** Node gives header values as latin1; what was signed are their bytes. */
+function encodingOf({ kind }: Part): "latin1" | "utf8" {
+  return kind === "header" || kind === "param" ? "latin1" : "utf8";
+}
 
-  const value = String(headers[name]);
-  const prefix = "prefix" in signature ? signature.prefix : `${signature.scheme} `;
-  const hex = "prefix" in signature ? afterPrefix(prefix, value) : afterScheme(signature.scheme, value);
-  if (hex === undefined || !/^[0-9a-f]{64}$/i.test(hex)) {
-    throw new Refusal("signature-malformed", `${name} is not "${prefix}" and 64 hex digits`);
+function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Material {
+  const [scheme] = schemes;
+  let parsed: { value: unknown } | undefined;
+  return {
+    method: head.method,
+    url: `${source.publicUrl}${head.target}`,
+    headers: head.headers,
+    param: (name) => (scheme === undefined ? undefined : signedParam(scheme, head.headers, name)),
+    body,
+    payload: () => {
+      parsed ??= { value: parsePayload(body, head.headers["content-type"], sender.hasFormFields === true) };
+      return parsed.value;
+    },
+  };
+}
+
+/** The candidates of the head, or those in the body of the first scheme that finds any there. */
+function signaturesOf(
+  { schemes, candidates }: Claim,
+  material: Material,
+): { scheme: ReadyScheme; candidates: readonly Buffer[] } {
+  const [scheme] = schemes;
+  if (scheme !== undefined && scheme.signatureField === undefined) return { scheme, candidates };
+  for (const inBody of schemes) {
+    const found = readBodySignature(inBody, material.payload());
+    if (found !== undefined) return { scheme: inBody, candidates: [found] };
   }
-  return Buffer.from(hex, "hex");
+  throw new Refusal(
+    "signature-missing",
+    `expected ${schemes.map(({ signature }) => signature).join(" or ")}`,
+  );
 }
 
-function afterPrefix(prefix: string, value: string): string | undefined {
-  return value.startsWith(prefix) ? value.slice(prefix.length) : undefined;
+/** https://www.twilio.com/docs/usage/security: a body that is no form is signed through its hash in the URL. */
+function checkBodyHash(
+  { bodyHashParameter: parameter }: ReadyScheme,
+  { url, headers, body }: Material,
+): void {
+  if (parameter === undefined || isForm(headers["content-type"])) return;
+  const claimed = new URLSearchParams(url.split("?")[1]).get(parameter) ?? "";
+  const isRight =
+    /^[0-9a-f]{64}$/i.test(claimed) && timingSafeEqual(Buffer.from(claimed, "hex"), sha256(body));
+  if (!isRight)
+    throw new Refusal("signature-mismatch", `the URL's ${parameter} is not the hash of this body`);
+}
+
+function checkTime(scheme: ReadyScheme, override: number | undefined, material: Material, now: Date): void {
+  const { time, timeAt } = scheme;
+  const toleranceSeconds = override ?? time?.toleranceSeconds ?? null;
+  if (time === null || toleranceSeconds === null) return;
+  const text = firstOf(timeAt, material) ?? "";
+  // Digits only: parsers that are kind to "1614265330abc" or " 1614265330" check another time than was signed.
+  if (!/^\d{1,15}$/.test(text))
+    throw new Refusal("timestamp-malformed", `${time.at} is not a time in ${time.unit}`);
+  const ageSeconds = now.getTime() / 1000 - Number(text) / (time.unit === "seconds" ? 1 : 1000);
+  const rounded = `${Math.abs(Math.round(ageSeconds))} seconds`;
+  if (ageSeconds > toleranceSeconds) {
+    throw new Refusal("timestamp-too-old", `signed ${rounded} ago; ${toleranceSeconds} are allowed`);
+  }
+  if (-ageSeconds > toleranceSeconds) {
+    throw new Refusal(
+      "timestamp-in-future",
+      `signed ${rounded} ahead of this clock; ${toleranceSeconds} are allowed`,
+    );
+  }
 }
