@@ -252,7 +252,7 @@ test("a source has its current secret first and the previous one second", () => 
 const wrongVariables: [variable: string, message: RegExp][] = [
   [
     "WEBHOOK_SECRET_NOBODY",
-    /WEBHOOK_SECRET_NOBODY: no such sender; expected one of DECNET, GITHUB, MESSAGING/,
+    /WEBHOOK_SECRET_NOBODY: no such sender; expected one of BITBUCKET, .*GITHUB, GITLAB_SIGNING, .*, alone or with/,
   ],
   ["WEBHOOK_SECRET_GITHUBX", /no such sender/],
   ["WEBHOOK_SECRET_DEFAULT", /no such sender/],

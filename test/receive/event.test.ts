@@ -16,9 +16,14 @@ function eventOf(
   const bytes = Buffer.from(body as string);
   const value = carrier === "authorization" ? sign(bytes).replace("sha256=", "Bearer ") : sign(bytes);
   const all = { [carrier]: value, ...headers };
-  const claim = readClaim(source, { headers: all, rawHeaders: Object.entries(all).flat() });
+  const claim = readClaim(source, {
+    headers: all,
+    rawHeaders: Object.entries(all).flat(),
+    method: "POST",
+    target: "/webhook",
+  });
   hashChunk(claim, bytes);
-  return readEvent(verify(claim));
+  return readEvent(verify(claim, new Date()));
 }
 
 const message = (body: unknown) => eventOf(JSON.stringify(body), {}, "authorization");
@@ -31,7 +36,11 @@ test("a GitHub event is named by its header, and by its action when it has one",
   );
 });
 
-for (const action of ["5", "null", "true", '["opened"]', '{"a":1}', '""']) {
+test("a number is a name too: some senders number their events", () => {
+  assert.equal(eventOf('{"action":5}', { "x-github-event": "issues" }).type, "issues.5");
+});
+
+for (const action of ["5.5", "1e300", "null", "true", '["opened"]', '{"a":1}', '""']) {
   test(`an action of ${action} is no part of the name`, () => {
     assert.equal(eventOf(`{"action":${action}}`, { "x-github-event": "issues" }).type, "issues");
   });

@@ -30,11 +30,11 @@ function check(source: Source, headers: Record<string, string | string[]>, body:
   const joined = Object.fromEntries(
     Object.entries(headers).map(([name, values]) => [name, [values].flat().join(", ")]),
   );
-  const claim = readClaim(source, { headers: joined, rawHeaders });
+  const claim = readClaim(source, { headers: joined, rawHeaders, method: "POST", target: "/webhook" });
   const middle = Math.floor(body.length / 2);
   hashChunk(claim, body.subarray(0, middle));
   hashChunk(claim, body.subarray(middle));
-  return verify(claim);
+  return verify(claim, new Date());
 }
 
 for (const { sender, carrier, vectors } of suites) {
@@ -56,7 +56,7 @@ for (const { sender, carrier, vectors } of suites) {
         const delivery = check(accepting, vector.headers, body);
         assert.deepEqual(delivery.body, body);
         assert.equal(delivery.sender.name, sender);
-        assert.equal(delivery.secretAge, "current");
+        assert.equal(delivery.secret.age, "current");
       }
     });
 
@@ -202,9 +202,9 @@ test("the path decides: a source of one sender does not look at the headers of a
 
 test("during a rotation both secrets verify, and the delivery says which one did", () => {
   const source = sourceWith({ WEBHOOK_SECRET: "the new one", WEBHOOK_SECRET_PREVIOUS: decnet.secret });
-  assert.equal(check(source, decnet.headers, Buffer.from(decnet.body)).secretAge, "previous");
+  assert.equal(check(source, decnet.headers, Buffer.from(decnet.body)).secret.age, "previous");
   const swapped = sourceWith({ WEBHOOK_SECRET: decnet.secret, WEBHOOK_SECRET_PREVIOUS: "the old one" });
-  assert.equal(check(swapped, decnet.headers, Buffer.from(decnet.body)).secretAge, "current");
+  assert.equal(check(swapped, decnet.headers, Buffer.from(decnet.body)).secret.age, "current");
   const neither = sourceWith({ WEBHOOK_SECRET: "the new one", WEBHOOK_SECRET_PREVIOUS: "the old one" });
   assert.throws(() => check(neither, decnet.headers, Buffer.from(decnet.body)), {
     code: "signature-mismatch",

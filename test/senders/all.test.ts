@@ -1,0 +1,148 @@
+/** Every sender at once, each at its own path of one receiver, over real sockets. */
+import assert from "node:assert/strict";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { after, before, test } from "node:test";
+import { readSigningKey } from "../../lib/senders/key.ts";
+import { readySender } from "../../lib/senders/ready.ts";
+import type { KeyFormat, Sender } from "../../lib/senders/sender.ts";
+import { sign } from "../../lib/senders/sign.ts";
+import { senders } from "../../lib/senders/table.ts";
+import { openTestReceiver, type TestReceiver } from "../receiver.ts";
+
+const ed25519 = generateKeyPairSync("ed25519");
+const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const rawPublic = ed25519.publicKey.export({ format: "der", type: "spki" }).subarray(-32);
+const seed = ed25519.privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32);
+
+/** For each format what the receiver is given, and what the sender signs with. */
+const keys: Record<KeyFormat, { verify: string; sign: string }> = {
+  text: { verify: "a text that is long enough", sign: "a text that is long enough" },
+  whsec: {
+    verify: `whsec_${Buffer.alloc(24, 3).toString("base64")}`,
+    sign: `whsec_${Buffer.alloc(24, 3).toString("base64")}`,
+  },
+  "ed25519-hex": { verify: rawPublic.toString("hex"), sign: seed.toString("hex") },
+  "ed25519-whpk": {
+    verify: `whpk_${rawPublic.toString("base64")}`,
+    sign: `whsk_${Buffer.concat([seed, rawPublic]).toString("base64")}`,
+  },
+  "spki-base64": {
+    verify: ec.publicKey.export({ format: "der", type: "spki" }).toString("base64"),
+    sign: ec.privateKey.export({ format: "der", type: "pkcs8" }).toString("base64"),
+  },
+};
+
+const publicUrl = "https://hooks.example.com/base";
+const pathOf = (sender: Sender) => `/webhook/${sender.name}`;
+const handled: { type: string; id: string; body: Buffer; sender: string }[] = [];
+let receiver: TestReceiver;
+
+before(async () => {
+  const secrets = senders.map(({ name, key }) => [
+    `WEBHOOK_SECRET_${name.toUpperCase().replaceAll("-", "_")}`,
+    keys[key].verify,
+  ]);
+  receiver = await openTestReceiver({
+    environment: { ...Object.fromEntries(secrets), WEBHOOK_PUBLIC_URL: publicUrl },
+    handlers: { "*": ({ type, id, body, sender }) => void handled.push({ type, id, body, sender }) },
+    maxBodyBytes: 5 * 1024 * 1024,
+  });
+});
+after(() => receiver.stop());
+
+/** Signs as the sender and posts to its path. */
+async function deliver(sender: Sender, body: Buffer, contentType = "application/json") {
+  const key = readSigningKey(sender.key, keys[sender.key].sign) as KeyObject;
+  const event = {
+    type: "thing.happened",
+    id: "delivery-1",
+    body,
+    contentType,
+    url: `${publicUrl}${pathOf(sender)}`,
+    now: new Date(),
+  };
+  const signed = sign(sender, key, event);
+  const url = signed.url.replace(publicUrl, `http://127.0.0.1:${receiver.port}`);
+  handled.length = 0;
+  return fetch(url, { method: "POST", headers: signed.headers, body: new Uint8Array(signed.body) });
+}
+
+/** An event that has what the senders sign inside the payload. */
+function payloadFor(sender: Sender): Buffer {
+  const status = sender.name === "messaging" ? { id: "m", status: "queued" } : {};
+  return Buffer.from(JSON.stringify({ value: [{}], webhookTimestamp: Date.now(), text: "✓", ...status }));
+}
+
+for (const sender of senders) {
+  test(`${sender.title}: what sign() makes is accepted at ${pathOf(sender)} and reaches the handler`, async () => {
+    const answer = await deliver(sender, payloadFor(sender));
+    assert.equal(answer.status, sender.acceptedAnswer?.status ?? 200, receiver.logText());
+    const [event] = handled;
+    assert.equal(event?.sender, sender.name);
+    const [typeAt] = sender.event;
+    if (typeAt?.startsWith("header:")) assert.equal(event?.type, "thing.happened");
+    if (sender.id[0]?.startsWith("header:")) assert.equal(event?.id, "delivery-1");
+  });
+
+  test(`${sender.title}: the same delivery at another sender's path is refused`, async () => {
+    const other = senders.find(({ name }) => name === (sender.name === "stripe" ? "slack" : "stripe"));
+    const key = readSigningKey(sender.key, keys[sender.key].sign) as KeyObject;
+    const url = `http://127.0.0.1:${receiver.port}/webhook/${other?.name}`;
+    const body = payloadFor(sender);
+    const signed = sign(sender, key, {
+      type: "x",
+      id: "1",
+      body,
+      contentType: "application/json",
+      url,
+      now: new Date(),
+    });
+    const answer = await fetch(signed.url, {
+      method: "POST",
+      headers: signed.headers,
+      body: new Uint8Array(signed.body),
+    });
+    assert.equal(answer.status, 401);
+  });
+}
+
+const signsRawBody = (sender: Sender) =>
+  readySender(sender).schemes.every(({ before, rest, signatureField }) => {
+    return (
+      signatureField === undefined &&
+      (before !== undefined || rest.some(({ kind }) => kind === "body" || kind === "payload"))
+    );
+  });
+
+const oddBodies: [what: string, bytes: (json: Buffer) => Buffer][] = [
+  ["a byte order mark", (json) => Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), json])],
+  ["a CRLF at its end", (json) => Buffer.concat([json, Buffer.from("\r\n")])],
+  [
+    "a Latin-1 byte",
+    (json) => Buffer.concat([json.subarray(0, -1), Buffer.from(',"name":"Zo\xeb"}', "latin1")]),
+  ],
+];
+for (const sender of senders.filter(signsRawBody)) {
+  for (const [what, bytes] of oddBodies) {
+    test(`${sender.title}: a body with ${what}, correctly signed, is accepted byte for byte`, async () => {
+      const body = bytes(payloadFor(sender));
+      const answer = await deliver(sender, body);
+      assert.equal(answer.status, sender.acceptedAnswer?.status ?? 200, receiver.logText());
+      assert.deepEqual(handled[0]?.body, body);
+    });
+  }
+}
+
+test("sign() refuses a public key: it can only verify", () => {
+  const discord = senders.find(({ name }) => name === "discord");
+  assert(discord !== undefined);
+  const event = {
+    type: "",
+    id: "",
+    body: Buffer.from("{}"),
+    contentType: "application/json",
+    url: "",
+    now: new Date(),
+  };
+  assert.throws(() => sign(discord, ed25519.publicKey, event), TypeError);
+});
