@@ -39,7 +39,7 @@ Try it, in a second terminal in this folder:
 
   body='{"zen":"Keep it logically awesome."}'
   signature=$(printf '%s' "$body" | openssl dgst -sha256 -hmac ${secret} | sed 's/^.* //')
-  curl -i ${url} -H 'Content-Type: application/json' -H 'X-GitHub-Event: ping' -H "X-Hub-Signature-256: sha256=$signature" -d "$body"
+  curl -sS -i ${url} -H 'Content-Type: application/json' -H 'X-GitHub-Event: ping' -H "X-Hub-Signature-256: sha256=$signature" -d "$body"
 
 `;
 }

@@ -5,7 +5,7 @@
  * comes unsigned is answered only when the request carries no signature at all: a signature that a sender does
  * send is always checked. What is echoed is plain text that no browser may take for a page.
  */
-import { createHash, createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHmac, type KeyObject } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import { fieldAt } from "../senders/part.ts";
 import { formFields, isForm } from "../senders/payload.ts";
@@ -14,7 +14,7 @@ import type { Source } from "../sources.ts";
 import { type Answer, emptyAnswer, jsonAnswer, textAnswer } from "./answer.ts";
 import { signatureHeaders } from "./candidates.ts";
 import type { WebhookEvent } from "./event.ts";
-import type { Delivery, Head } from "./signature.ts";
+import { type Delivery, type Head, isSameToken } from "./signature.ts";
 
 type Echo = Extract<Handshake, { kind: "echo" }>;
 type Form = Extract<Handshake, { kind: "form" }>;
@@ -117,14 +117,13 @@ function isSigned({ senders }: Source, { headers }: Head): boolean {
   );
 }
 
-/** A second secret, chosen by the receiver's owner; compared by hashes, in constant time. */
+/** A second secret, chosen by the receiver's owner. */
 function checkVerifyToken({ name, verifyToken }: Source, given: string): void {
-  const hash = (bytes: string | Buffer) => createHash("sha256").update(bytes).digest();
   if (verifyToken === undefined) {
     const variable = `WEBHOOK_VERIFY_TOKEN_${name.toUpperCase().replaceAll("-", "_")}`;
     throw new Refusal("verify-token-mismatch", `${variable} is not set`);
   }
-  if (!timingSafeEqual(hash(given), hash(verifyToken.export()))) {
+  if (!isSameToken(Buffer.from(given), verifyToken)) {
     throw new Refusal("verify-token-mismatch", "the verify token in the query is another one");
   }
 }

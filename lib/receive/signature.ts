@@ -9,7 +9,14 @@
  * HMAC: RFC 2104. Ed25519: RFC 8032. Why constant time: a comparison that stops at the first wrong byte tells,
  * by how long it took, how many bytes were right; who may try often enough learns a signature byte by byte.
  */
-import { createHash, createHmac, type Hmac, timingSafeEqual, verify as verifyAsymmetric } from "node:crypto";
+import {
+  createHash,
+  createHmac,
+  type Hmac,
+  type KeyObject,
+  timingSafeEqual,
+  verify as verifyAsymmetric,
+} from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { Refusal } from "../refusal.ts";
 import { firstOf, headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
@@ -147,12 +154,14 @@ function fits(
       const message = Buffer.concat(pieces(scheme.rest, material));
       return anyOf(candidates, (candidate) => verifyAsymmetric(digestName, message, secret.key, candidate));
     }
-    case "token": {
-      // Hashed, because timingSafeEqual wants equal lengths, and a length is a hint too.
-      const expected = sha256(secret.key.export());
-      return anyOf(candidates, (candidate) => timingSafeEqual(sha256(candidate), expected));
-    }
+    case "token":
+      return anyOf(candidates, (candidate) => isSameToken(candidate, secret.key));
   }
+}
+
+/** Both are hashed, because timingSafeEqual wants equal lengths, and because a length is a hint too. */
+export function isSameToken(given: Buffer, token: KeyObject): boolean {
+  return timingSafeEqual(sha256(given), sha256(token.export()));
 }
 
 /** Like `some`, but looks at every one. */
