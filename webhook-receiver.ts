@@ -59,7 +59,7 @@ async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promis
 
   // 5. Is the signature the one that our secret gives for these bytes, and is it fresh? Else 401.
   const delivery = verify(claim, new Date());
-  if (delivery.secret.age === "previous") trail.secretAge = "previous";
+  if (delivery.secret.age === "previous") trail.signedWith = "previous secret";
 
   // 6. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
   const event = readEvent(delivery);
