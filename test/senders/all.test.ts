@@ -32,6 +32,8 @@ const keys: Record<KeyFormat, { verify: string; sign: string }> = {
   },
 };
 
+/** One clock for the payloads and the signatures. */
+const now = new Date();
 const publicUrl = "https://hooks.example.com/base";
 const pathOf = (sender: Sender) => `/webhook/${sender.name}`;
 const handled: { type: string; id: string; body: Buffer; sender: string }[] = [];
@@ -59,7 +61,7 @@ async function deliver(sender: Sender, body: Buffer, contentType = "application/
     body,
     contentType,
     url: `${publicUrl}${pathOf(sender)}`,
-    now: new Date(),
+    now,
   };
   const signed = sign(sender, key, event);
   const url = signed.url.replace(publicUrl, `http://127.0.0.1:${receiver.port}`);
@@ -70,7 +72,7 @@ async function deliver(sender: Sender, body: Buffer, contentType = "application/
 /** An event that has what the senders sign inside the payload. */
 function payloadFor(sender: Sender): Buffer {
   const status = sender.name === "messaging" ? { id: "m", status: "queued" } : {};
-  return Buffer.from(JSON.stringify({ value: [{}], webhookTimestamp: Date.now(), text: "✓", ...status }));
+  return Buffer.from(JSON.stringify({ value: [{}], webhookTimestamp: now.getTime(), text: "✓", ...status }));
 }
 
 for (const sender of senders) {
@@ -95,7 +97,7 @@ for (const sender of senders) {
       body,
       contentType: "application/json",
       url,
-      now: new Date(),
+      now,
     });
     const answer = await fetch(signed.url, {
       method: "POST",
@@ -142,7 +144,7 @@ test("sign() refuses a public key: it can only verify", () => {
     body: Buffer.from("{}"),
     contentType: "application/json",
     url: "",
-    now: new Date(),
+    now,
   };
   assert.throws(() => sign(discord, ed25519.publicKey, event), TypeError);
 });
