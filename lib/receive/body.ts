@@ -56,8 +56,8 @@ export type BodyReading = {
   readonly done: Promise<void>;
   /** True once the parser has seen the last byte, which can be before `done` knows of it. */
   isComplete(): boolean;
-  /** Ends the reading from outside: when the parser reports a time-out, say. */
-  interrupt(refusal: Refusal): void;
+  /** Ends the reading because the parser has given up on the connection: too late (408), or too short (400). */
+  breakOff(refusal: Refusal): void;
 };
 
 /**
@@ -99,5 +99,9 @@ export function readBody(
   });
   request.on("error", incomplete);
   request.on("close", incomplete);
-  return { done, interrupt, isComplete: () => request.complete };
+  return {
+    done,
+    isComplete: () => request.complete,
+    breakOff: (refusal) => (refusal.code === "request-timeout" ? interrupt(refusal) : incomplete()),
+  };
 }

@@ -77,7 +77,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   const latestOn = new WeakMap<Socket, Promise<void>>();
   /** For each socket whose request has a body on its way: how to end that. */
   const readingOn = new WeakMap<Socket, BodyReading>();
-  const refused = new WeakSet<Socket>();
+  /** What Node's parser had to say about a connection on which it gave up. */
+  const brokenBy = new WeakMap<Socket, Refusal>();
   let state: "running" | "draining" | "stopping" = "running";
 
   const requestTimeout = limits.requestTimeoutSeconds * 1000;
@@ -154,6 +155,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       };
       const reading = readBody(request, length, hold, take);
       readingOn.set(socket, reading);
+      // The parser may have given up on this body while an earlier request was still being answered.
+      const broken = brokenBy.get(socket);
+      if (broken !== undefined && !reading.isComplete()) reading.breakOff(broken);
       await reading.done;
       isBodyRead = true;
     }
@@ -171,7 +175,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       trail,
     };
     let answer: Answer;
-    let isLast = false;
+    // Node's parser stops behind a request that asks for an upgrade, though it is served as an ordinary one.
+    let isLast = headers.upgrade !== undefined;
     try {
       checkHead(request, expectation);
       answer = await routeFor(path, method)(arrival);
@@ -182,9 +187,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       if (refusal !== thrown) trail.stack = stackOf(thrown);
       answer = refusalAnswer(refusal);
       // Whatever else this client sends is the body that nobody wants, or cannot be told from it.
-      isLast = !isBodyRead && (method === "POST" || declaresBody(request));
-      if (isLast) lingerAfterAnswer(request);
+      isLast ||= !isBodyRead && (method === "POST" || declaresBody(request));
     }
+    if (isLast) lingerAfterAnswer(socket);
     readingOn.delete(socket);
     if (path !== healthPath || answer.status >= 400) {
       const milliseconds = Math.round((performance.now() - startedAt) * 100) / 100;
@@ -220,11 +225,13 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
 
   /** Node's parser gave up on a connection: on a request's head, on what follows one, or on a late body. */
   async function refuseUnparsed(socket: Socket, refusal: Refusal): Promise<void> {
+    if (brokenBy.has(socket) || socket.writableEnded) return; // every further chunk fails in the parser again
+    brokenBy.set(socket, refusal);
+    socket.on("error", () => {}); // Node has taken its own listener away
     const reading = readingOn.get(socket);
-    if (reading?.isComplete() === false) return reading.interrupt(refusal); // its exchange answers
-    if (refused.has(socket) || socket.writableEnded) return; // every further chunk fails in the parser again
-    refused.add(socket);
+    if (reading?.isComplete() === false) return reading.breakOff(refusal); // its exchange answers
     await latestOn.get(socket); // good requests before it on this connection still get their answers
+    if (socket.writableEnded) return;
     if (!socket.writable) return void socket.destroy();
     const { status, code, message } = refusal;
     logAnswer({ reason: code, why: message, status, remoteAddress: socket.remoteAddress });
@@ -255,7 +262,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     const closed = new Promise<true>((resolve) => server.close(() => resolve(true)));
     server.closeIdleConnections();
     // To Node a connection that never sent a byte is not idle, and would hold the stop up.
-    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+    // Neither is one that has had its last answer and stays.
+    for (const socket of sockets) if (socket.bytesRead === 0 || socket.writableEnded) socket.destroy();
     const isFinished = await Promise.race([
       closed,
       setTimeout(deadlineSeconds * 1000, false, { ref: false }),

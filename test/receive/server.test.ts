@@ -1,0 +1,410 @@
+/**
+ * The server beyond a single request: failures of our own, and the way it stops.
+ *
+ * No test here waits for a time to pass. Handlers are held and released by hand; that the receiver has reached a
+ * point of its stop is told by something it does there: a line in its log, or a connection it closes.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { openLog } from "../../lib/log.ts";
+import type { Handler } from "../../lib/process/handlers.ts";
+import type { Answer } from "../../lib/receive/answer.ts";
+import { openServer, type Receive } from "../../lib/receive/server.ts";
+import {
+  exchange,
+  openTestReceiver,
+  parseAnswers,
+  parseLines,
+  type RawAnswer,
+  rawPost,
+  startProgram,
+} from "../receiver.ts";
+
+const good = rawPost('{"a":1}');
+const goodLast = rawPost('{"a":1}', { Connection: "close" });
+
+async function assertAlive(port: number): Promise<void> {
+  assert.equal((await exchange(port, goodLast))[0]?.status, 200);
+}
+
+// ---- Our own failures -------------------------------------------------------------------------------------------
+
+const internalError = {
+  title: "Internal Server Error",
+  status: 500,
+  detail: "The receiver failed. The delivery was not accepted; send it again.",
+};
+
+function assertInternalError(answer: RawAnswer | undefined, connection: "close" | "keep-alive"): void {
+  assert.equal(answer?.status, 500);
+  assert.equal(answer?.headers.get("content-type"), "application/problem+json");
+  assert.equal(answer?.headers.get("connection"), connection);
+  assert.deepEqual(JSON.parse(answer?.body ?? ""), internalError);
+}
+
+const failures: { name: string; handler: Handler; stack: RegExp }[] = [
+  {
+    name: "an Error",
+    handler: () => {
+      throw new Error("the disk is full");
+    },
+    stack: /^Error: the disk is full\n {4}at .*server\.test\.ts/,
+  },
+  {
+    name: "a string",
+    handler: () => {
+      throw "the disk is full";
+    },
+    stack: /^thrown without a stack: 'the disk is full'$/,
+  },
+  {
+    name: "undefined",
+    handler: () => {
+      throw undefined;
+    },
+    stack: /^thrown without a stack: undefined$/,
+  },
+  {
+    name: "null",
+    handler: () => {
+      throw null;
+    },
+    stack: /^thrown without a stack: null$/,
+  },
+  {
+    name: "an object that cannot be made a string",
+    handler: () => {
+      throw Object.create(null);
+    },
+    stack: /^thrown without a stack: \[Object: null prototype\] \{\}$/,
+  },
+  {
+    name: "a rejected promise",
+    handler: () => Promise.reject(new TypeError("the disk is full")),
+    stack: /^TypeError: the disk is full\n {4}at .*server\.test\.ts/,
+  },
+  {
+    name: "a promise rejected with nothing",
+    handler: () => Promise.reject(),
+    stack: /^thrown without a stack: undefined$/,
+  },
+];
+
+for (const { name, handler, stack } of failures) {
+  test(`a handler that fails with ${name} is 500: a fixed text on the wire, the stack in the log`, async (t) => {
+    const receiver = await openTestReceiver({ handlers: { ping: handler } });
+    t.after(() => receiver.stop());
+    const failing = rawPost("{}", { "X-GitHub-Event": "ping" });
+    const [failed, next] = await exchange(receiver.port, Buffer.concat([failing, goodLast]));
+    assertInternalError(failed, "keep-alive");
+    assert.equal(next?.status, 200);
+    const [first, second, ...more] = receiver.lines;
+    assert.deepEqual([first?.level, first?.message, first?.handler], ["error", "handler failed", "ping"]);
+    assert.match(String(first?.stack), stack);
+    assert.deepEqual(
+      [second?.level, second?.message, second?.status, second?.reason],
+      ["error", "failed", 500, "internal-error"],
+    );
+    assert.match(String(second?.stack), stack);
+    assert.deepEqual(
+      more.map(({ message }) => message),
+      ["accepted"],
+    );
+    await assertAlive(receiver.port);
+  });
+}
+
+test("when two handlers of three fail, all have run, and the log has both stacks", async (t) => {
+  let hasRun = false;
+  const receiver = await openTestReceiver({
+    handlers: {
+      ping: () => {
+        throw new Error("first");
+      },
+      ">": () => Promise.reject(new Error("second")),
+      "*": () => {
+        hasRun = true;
+      },
+    },
+  });
+  t.after(() => receiver.stop());
+  const [answer] = await exchange(
+    receiver.port,
+    rawPost("{}", { "X-GitHub-Event": "ping", Connection: "close" }),
+  );
+  assertInternalError(answer, "close");
+  assert.ok(hasRun);
+  const failed = receiver.lines.find(({ message }) => message === "failed");
+  assert.match(String(failed?.stack), /Error: first\n[\s\S]*Error: second\n/);
+});
+
+test("whatever receive() throws, and however, is answered 500, logged and survived", async (t) => {
+  let text = "";
+  const log = openLog("json", (more) => {
+    text += more;
+  });
+  let fail: (() => Promise<Answer>) | undefined;
+  const receive: Receive = async (arrival) => {
+    await arrival.readBody(7, () => {});
+    return { status: 200, headers: {}, body: "" };
+  };
+  const limits = {
+    requestTimeoutSeconds: 30,
+    maxHeldBodyBytes: 1e6,
+    maxConnections: 100,
+    silenceSeconds: 60,
+  };
+  const server = openServer(limits, log, (arrival) => (fail ?? receive)(arrival));
+  const port = await server.listen(0, "127.0.0.1");
+  t.after(() => server.stop(5));
+
+  for (const thrown of [
+    new Error("a bug"),
+    "text",
+    undefined,
+    null,
+    0,
+    Symbol("a"),
+    new AggregateError([]),
+  ]) {
+    const throws = (): never => {
+      throw thrown;
+    };
+    for (const way of [throws, () => Promise.reject(thrown)]) {
+      text = "";
+      fail = way;
+      const [answer, ...more] = await exchange(port, Buffer.concat([good, good]));
+      assertInternalError(answer, "close");
+      assert.deepEqual(more, []);
+      log.flush();
+      const [line] = parseLines(text);
+      assert.deepEqual([line?.level, line?.reason], ["error", "internal-error"]);
+      assert.equal(typeof line?.stack, "string");
+      fail = undefined;
+      await assertAlive(port);
+    }
+  }
+});
+
+test("a client that resets its connection, at whatever point, does not end the program", async (t) => {
+  const program = await startProgram();
+  t.after(() => program.end("SIGKILL"));
+  const parts = [good.subarray(0, 40), good.subarray(0, -1)];
+  const wholes = [
+    Buffer.from("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n"),
+    Buffer.from("garbage\r\n\r\n"),
+    Buffer.from("GET /webhook HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    rawPost("{}", { "X-Hub-Signature-256": undefined }),
+    good,
+  ];
+  for (const bytes of [...wholes, ...parts]) {
+    const isWhole = wholes.includes(bytes);
+    for (const point of ["written", "answered", "flooded"]) {
+      for (let round = 0; round < 4; round += 1) {
+        const socket = connect({ port: program.port, host: "127.0.0.1" });
+        const closed = new Promise((resolve) => socket.on("close", resolve));
+        const answered = new Promise((resolve) => socket.once("data", resolve));
+        socket.on("error", () => {}); // the receiver may have been faster, or be gone: that is asserted below
+        await new Promise((resolve) => socket.write(bytes, resolve));
+        if (point === "flooded") socket.write(Buffer.alloc(100_000, "a"));
+        if (point === "answered" && isWhole) await Promise.race([answered, closed]);
+        socket.resetAndDestroy();
+        await closed;
+      }
+    }
+    assert.equal(program.child.exitCode, null, program.output());
+    await assertAlive(program.port);
+  }
+  assert.equal(await program.end(), 0);
+  assert.ok(!program.output().includes("uncaught exception"));
+});
+
+// ---- Stopping ---------------------------------------------------------------------------------------------------
+
+/** A connection of which everything it brings is kept, and which stays open when the other side ends its own. */
+function converse(port: number): { socket: Socket; closed: Promise<RawAnswer[]> } {
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  socket.on("error", () => {}); // a reset: what was read before it counts
+  const closed = new Promise<RawAnswer[]>((resolve) => {
+    socket.on("close", () => resolve(parseAnswers(Buffer.concat(chunks))));
+  });
+  return { socket, closed };
+}
+
+/** A handler that stays where it is until it is released. */
+function heldHandler() {
+  const entered = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const handler: Handler = () => {
+    entered.resolve();
+    return released.promise;
+  };
+  return { handler, entered: entered.promise, release: () => released.resolve() };
+}
+
+test("a delivery whose head is completed while stopping is 503 and told to come again", async () => {
+  const receiver = await openTestReceiver();
+  const half = converse(receiver.port);
+  half.socket.write(good.subarray(0, 40));
+  const silent = converse(receiver.port);
+  await assertAlive(receiver.port); // by now the two connections above are known to the receiver
+  const stopped = receiver.stop();
+  silent.socket.on("end", () => silent.socket.end());
+  await silent.closed; // it never sent a byte, so it is closed when the stop begins to refuse
+  half.socket.end(good.subarray(40));
+  const [answer, ...more] = await half.closed;
+  assert.equal(answer?.status, 503);
+  assert.equal(answer?.headers.get("content-type"), "application/problem+json");
+  assert.equal(answer?.headers.get("retry-after"), "5");
+  assert.equal(answer?.headers.get("connection"), "close");
+  assert.deepEqual(JSON.parse(answer?.body ?? ""), {
+    title: "Service Unavailable",
+    status: 503,
+    detail: "The receiver is shutting down. Try again shortly.",
+  });
+  assert.deepEqual(more, []);
+  const line = receiver.lines.at(-1);
+  assert.deepEqual(
+    [line?.level, line?.message, line?.status, line?.reason],
+    ["error", "failed", 503, "stopping"],
+  );
+  assert.equal(await stopped, true);
+});
+
+test("a delivery in flight is answered before the stop ends, and its connection closed", async () => {
+  const held = heldHandler();
+  const receiver = await openTestReceiver({ handlers: { "*": held.handler } });
+  const answered = exchange(receiver.port, good);
+  await held.entered;
+  const stopped = receiver.stop();
+  held.release();
+  const [answer] = await answered;
+  assert.equal(answer?.status, 200);
+  assert.equal(answer?.headers.get("connection"), "close");
+  assert.equal(await stopped, true);
+});
+
+test("idle kept-alive connections and connections that never sent a byte are closed at once", async () => {
+  const receiver = await openTestReceiver();
+  const idle = [converse(receiver.port), converse(receiver.port)];
+  for (const { socket } of idle) {
+    socket.write(good);
+    await once(socket, "data");
+  }
+  const silent = [converse(receiver.port), converse(receiver.port)];
+  for (const { socket } of [...idle, ...silent]) socket.on("end", () => socket.end());
+  await assertAlive(receiver.port);
+  assert.equal(await receiver.stop(), true);
+  for (const { closed } of idle) assert.equal((await closed)[0]?.headers.get("connection"), "keep-alive");
+  for (const { closed } of silent) assert.deepEqual(await closed, []);
+});
+
+test("a handler that never returns does not hold the stop beyond its deadline", async () => {
+  const held = heldHandler();
+  const receiver = await openTestReceiver({ handlers: { "*": held.handler } });
+  const answered = exchange(receiver.port, good);
+  await held.entered;
+  assert.equal(await receiver.stop(0.2), false);
+  assert.deepEqual(await answered, []);
+});
+
+test("clients that have their refusal and stay do not hold up the stop", async (t) => {
+  const openings = {
+    "a refused upload": rawPost("{}", { "X-Hub-Signature-256": undefined }).subarray(0, -1),
+    garbage: Buffer.from("garbage\r\n\r\n"),
+    CONNECT: Buffer.from(`CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n${"a".repeat(500_000)}`),
+  };
+  for (const [name, bytes] of Object.entries(openings)) {
+    const receiver = await openTestReceiver();
+    const { socket } = converse(receiver.port);
+    t.after(() => socket.destroy());
+    socket.write(bytes);
+    await once(socket, "end"); // it has its answer, and does not go away
+    assert.equal(await receiver.stop(1), true, name);
+  }
+});
+
+test("after the stop nobody is listening", async () => {
+  const receiver = await openTestReceiver();
+  assert.equal(await receiver.stop(), true);
+  const socket = connect({ port: receiver.port, host: "127.0.0.1" });
+  await assert.rejects(once(socket, "connect"), { code: "ECONNREFUSED" });
+});
+
+// ---- Signals ----------------------------------------------------------------------------------------------------
+
+/** Starts the program with a handler that connects here when it runs, and returns when the connection ends. */
+async function startWithHeldHandler(t: TestContext) {
+  const gate = createServer().listen(0, "127.0.0.1");
+  await once(gate, "listening");
+  const folder = mkdtempSync(join(tmpdir(), "webhook-receiver-handlers-"));
+  const file = join(folder, "handlers.mjs");
+  const { port } = gate.address() as AddressInfo;
+  writeFileSync(
+    file,
+    `import { connect } from "node:net";
+     const wait = () => new Promise((resolve) => connect(${port}, "127.0.0.1").on("close", resolve).resume());
+     const fail = () => { setImmediate(() => { throw new Error("nobody catches this"); }); };
+     export const handlers = { wait, fail };`,
+  );
+  const entered = once(gate, "connection").then(([socket]: Socket[]) => socket as Socket);
+  const program = await startProgram({ args: ["--handlers", file] });
+  t.after(async () => {
+    await program.end("SIGKILL");
+    gate.close();
+    rmSync(folder, { recursive: true });
+  });
+  return { program, entered };
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  test(`${signal} answers the delivery in flight, closes its connection and exits with 0`, async (t) => {
+    const { program, entered } = await startWithHeldHandler(t);
+    const answered = exchange(program.port, rawPost("{}", { "X-GitHub-Event": "wait" }));
+    const gate = await entered;
+    program.child.kill(signal);
+    await program.waitFor('"message":"stopping"');
+    gate.end();
+    const [answer] = await answered;
+    assert.equal(answer?.status, 200);
+    assert.equal(answer?.headers.get("connection"), "close");
+    const [code] = await once(program.child, "close");
+    assert.equal(code, 0);
+    assert.equal(parseLines(program.output()).at(-1)?.message, "stopped");
+  });
+}
+
+for (const [signal, code] of [
+  ["SIGTERM", 143],
+  ["SIGINT", 130],
+] as const) {
+  test(`a second signal, ${signal}, ends the program at once with ${code}`, async (t) => {
+    const { program, entered } = await startWithHeldHandler(t);
+    const answered = exchange(program.port, rawPost("{}", { "X-GitHub-Event": "wait" }));
+    const gate = await entered;
+    gate.on("error", () => {});
+    program.child.kill("SIGTERM");
+    await program.waitFor('"message":"stopping"');
+    assert.equal(await program.end(signal), code);
+    assert.deepEqual(await answered, []);
+    assert.ok(!program.output().includes('"message":"stopped"'));
+  });
+}
+
+test("an exception that nobody catches is logged with its stack, and the program exits with 1", async (t) => {
+  const { program } = await startWithHeldHandler(t);
+  const closed = once(program.child, "close");
+  await exchange(program.port, rawPost("{}", { "X-GitHub-Event": "fail" }));
+  const [code] = await closed;
+  assert.equal(code, 1);
+  const line = parseLines(program.output()).at(-1);
+  assert.deepEqual([line?.level, line?.message], ["error", "uncaught exception"]);
+  assert.match(String(line?.stack), /^Error: nobody catches this\n {4}at /);
+});
