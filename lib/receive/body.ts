@@ -3,7 +3,7 @@
  *
  * Why not "until the stream ends"? Because the length, announced before the first byte, is what lets us say no
  * before we hold anything. A chunked body announces none: 411. Node's parser has refused the dangerous forms
- * before we see them (two lengths, length and chunked together, `+5`, `0x5`); `test/wire.test.ts` shows which.
+ * before we see them (two lengths, length and chunked together, `+5`, `0x5`); `test/receive/wire.test.ts` shows which.
  *
  * What is done with the bytes is not decided here: they go to `take`, piece by piece, as they arrive.
  */

@@ -15,7 +15,7 @@ export function checkHead(
   { httpVersion, rawHeaders, headers }: IncomingMessage,
   expectation: Expectation,
 ): void {
-  // Node's parser lets `HTTP/2.0` and `RTSP/1.0` pass in the request line.
+  // Node's parser lets `HTTP/2.0` pass in the request line. (`RTSP/1.0` too, of which it shows only the 1.0.)
   if (httpVersion !== "1.1" && httpVersion !== "1.0") {
     throw new Refusal("http-malformed", `protocol version ${httpVersion}`);
   }

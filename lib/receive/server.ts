@@ -105,6 +105,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   server.on("connection", (socket) => {
     answers.stir();
     sockets.add(socket);
+    // Node takes its own listener away when its parser gives up, and for a CONNECT: a reset must not end the program.
+    socket.on("error", () => {});
     socket.on("close", () => sockets.delete(socket));
   });
   server.on("drop", () =>
@@ -227,7 +229,6 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   async function refuseUnparsed(socket: Socket, refusal: Refusal): Promise<void> {
     if (brokenBy.has(socket) || socket.writableEnded) return; // every further chunk fails in the parser again
     brokenBy.set(socket, refusal);
-    socket.on("error", () => {}); // Node has taken its own listener away
     const reading = readingOn.get(socket);
     if (reading?.isComplete() === false) return reading.breakOff(refusal); // its exchange answers
     await latestOn.get(socket); // good requests before it on this connection still get their answers

@@ -159,37 +159,37 @@ async function uploadBlindly(port: number, bytes: Buffer): Promise<RawAnswer[]> 
   return parseAnswers(Buffer.concat(chunks));
 }
 
-test("a client that uploads 8 MB without looking still reads its refusal, ten times of ten", async (t) => {
-  const receiver = await openTestReceiver({ maxBodyBytes: limit });
-  t.after(() => receiver.stop());
-  const body = Buffer.alloc(8_000_000, "a");
-  for (let round = 0; round < 10; round += 1) {
-    const answers = await uploadBlindly(receiver.port, rawPost(body));
-    assert.deepEqual(
-      answers.map(({ status, headers }) => [status, headers.get("connection")]),
-      [[413, "close"]],
-    );
-  }
-  const noLength = { "Content-Length": undefined };
-  const chunked = { ...noLength, "Transfer-Encoding": "chunked" };
-  const others: [name: string, status: number, head: Buffer][] = [
-    ["chunked", 411, Buffer.concat([rawPost("", chunked), Buffer.from("7A1200\r\n")])],
-    ["with broken chunks", 411, rawPost("", chunked)],
-    ["without a length", 411, rawPost("", noLength)],
-    ["to no path", 404, rawPost("", { "Content-Length": String(body.length) }, "/unknown")],
-    ["of garbage", 400, Buffer.from("garbage\r\n\r\n")],
-  ];
-  for (const [name, status, head] of others) {
-    const answers = await uploadBlindly(receiver.port, Buffer.concat([head, body]));
-    assert.deepEqual(
-      answers.map((answer) => answer.status),
-      [status],
-      name,
-    );
-  }
-  const [good] = await exchange(receiver.port, rawPost("{}", { Connection: "close" }));
-  assert.equal(good?.status, 200);
-});
+const noLength = { "Content-Length": undefined };
+const chunked = { ...noLength, "Transfer-Encoding": "chunked" };
+const large = Buffer.alloc(8_000_000, "a");
+const blindly: { kind: string; head: Buffer; status: number; times: number }[] = [
+  { kind: "too much", head: rawPost("", { "Content-Length": "8000000" }), status: 413, times: 10 },
+  { kind: "to no path", head: rawPost("", { "Content-Length": "8000000" }, "/no"), status: 404, times: 1 },
+  {
+    kind: "in one chunk",
+    head: Buffer.concat([rawPost("", chunked), Buffer.from("7A1200\r\n")]),
+    status: 411,
+    times: 1,
+  },
+  { kind: "in broken chunks", head: rawPost("", chunked), status: 411, times: 1 },
+  { kind: "of no announced length", head: rawPost("", noLength), status: 411, times: 1 },
+  { kind: "of garbage", head: Buffer.from("garbage\r\n\r\n"), status: 400, times: 1 },
+];
+for (const { kind, head, status, times } of blindly) {
+  test(`a client that uploads 8 MB ${kind} without looking still reads its ${status}`, async (t) => {
+    const receiver = await openTestReceiver({ maxBodyBytes: limit });
+    t.after(() => receiver.stop());
+    for (let round = 0; round < times; round += 1) {
+      const answers = await uploadBlindly(receiver.port, Buffer.concat([head, large]));
+      assert.deepEqual(
+        answers.map(({ status, headers }) => [status, headers.get("connection")]),
+        [[status, "close"]],
+      );
+    }
+    const [good] = await exchange(receiver.port, rawPost("{}", { Connection: "close" }));
+    assert.equal(good?.status, 200);
+  });
+}
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -263,7 +263,7 @@ test("10,000 refused requests leave memory where it was", async (t) => {
   await refuseUntil(4000); // until everything is compiled, and every pool has its size
   const before = await heldBytes();
   await refuseUntil(14_000);
-  const bound = 1024 * 1024; // 105 bytes for each request
+  const bound = 512 * 1024; // 52 bytes for each request; some 60 KB in all are usual
   const growth = (await heldBytes()) - before;
   assert.ok(growth < bound, `${growth} bytes more than before`);
 });
