@@ -22,6 +22,7 @@ import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
 import { readEvent, type WebhookEvent } from "./lib/receive/event.ts";
 import {
+  allowedMethods,
   answerEcho,
   answerForm,
   answerSigned,
@@ -38,6 +39,7 @@ import { firstDelivery, logWelcome } from "./lib/welcome.ts";
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
 async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promise<Answer> {
   const { method, path, headers, trail } = arrival;
+  const receivedAt = new Date();
 
   // 1. Who sends? The path names the source: a header would let the caller choose the weakest. Else 404.
   const source = sourceAt(settings.sources, path);
@@ -46,7 +48,7 @@ async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promis
   // 2. Some senders first ask whether we are there. That is no delivery; everything else is a POST (405).
   const echo = answerEcho(source, arrival);
   if (echo !== undefined) return echo;
-  if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: "POST" });
+  if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: allowedMethods(source) });
 
   // 3. How long is the body (411, 413), and what do the headers claim (401)? All before we hold a byte of it.
   const length = readContentLength(headers, maxBodyBytes(source, settings));
@@ -58,7 +60,7 @@ async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promis
   await arrival.readBody(length, (chunk) => hashChunk(claim, chunk));
 
   // 5. Is the signature the one that our secret gives for these bytes, and is it fresh? Else 401.
-  const delivery = verify(claim, new Date());
+  const delivery = verify(claim, receivedAt);
   if (delivery.secret.age === "previous") trail.signedWith = "previous secret";
 
   // 6. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
@@ -100,6 +102,9 @@ const silenceSeconds = 120;
 /** How long what is in flight may take to finish after SIGTERM; process managers kill after 10 s or more. */
 const stopDeadlineSeconds = 8;
 
+/** A signal that comes so soon after the first one is its echo. */
+const echoMilliseconds = 500;
+
 /** Wires the parts to a receiver that is not listening yet. */
 export function openReceiver(settings: Settings, handlers: Handlers, log: Log): Server {
   const limits = {
@@ -131,10 +136,14 @@ async function main(): Promise<void> {
 
 /** The first SIGTERM or SIGINT finishes what is in flight, a second one ends the process at once. */
 function stopOnSignals(server: Server, log: Log): void {
-  let isStopping = false;
+  let stoppingSince: number | undefined;
   async function stop(signal: "SIGINT" | "SIGTERM"): Promise<void> {
-    if (isStopping) process.exit(128 + constants.signals[signal]);
-    isStopping = true;
+    if (stoppingSince !== undefined) {
+      // npm and tsx pass on a Ctrl+C that the terminal has sent to everybody already: that is not a second one.
+      if (performance.now() - stoppingSince > echoMilliseconds) process.exit(128 + constants.signals[signal]);
+      return;
+    }
+    stoppingSince = performance.now();
     log.info("stopping", { signal });
     if (!(await server.stop(stopDeadlineSeconds))) log.warn("gave up on what was still in flight");
     log.info("stopped");

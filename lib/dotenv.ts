@@ -15,9 +15,19 @@ export const defaultEnvFile = ".env";
  */
 export function loadEnvFile(file: string | undefined): void {
   if (file === undefined && !existsSync(defaultEnvFile)) return;
+  const name = file ?? defaultEnvFile;
   try {
-    process.loadEnvFile(file ?? defaultEnvFile);
+    // Node would take the mark for a part of the first name.
+    if (
+      readFileSync(name)
+        .subarray(0, 3)
+        .equals(Buffer.from([0xef, 0xbb, 0xbf]))
+    ) {
+      throw new OperatorError(`${name} begins with a byte order mark: save it as UTF-8 without one`, 1);
+    }
+    process.loadEnvFile(name);
   } catch (thrown) {
+    if (thrown instanceof OperatorError) throw thrown;
     throw new OperatorError(`cannot read the environment file: ${errorLine(thrown)}`, 1);
   }
 }

@@ -23,7 +23,8 @@ export type Log = {
 };
 
 /** Header and payload names whose values open doors. `signature` too: one is good for a replay. */
-const secretName = /secret|token|password|authorization|cookie|signature|api[-_]?key|private[-_]?key/i;
+const secretName =
+  /secret|token|password|authorization|cookie|signature|hmac|client[-_]?state|api[-_]?key|private[-_]?key/i;
 
 /**
  * @param write takes whole lines; by default stdout, which Node writes synchronously for files, pipes and terminals
@@ -59,11 +60,16 @@ export function openLog(
   return bind({});
 }
 
-/** An error for a log field: its stack, or whatever else was thrown. */
+/** An error for a log field: its stack, or whatever else was thrown. Whatever that is, this does not throw. */
 export function stackOf(thrown: unknown): string {
-  if (thrown instanceof AggregateError) return thrown.errors.map(stackOf).join("\n");
-  if (thrown instanceof Error) return thrown.stack ?? String(thrown);
-  return `thrown without a stack: ${util.inspect(thrown, { depth: 2 })}`;
+  try {
+    if (thrown instanceof AggregateError) return thrown.errors.map(stackOf).join("\n");
+    if (thrown instanceof Error) return `${thrown.stack ?? thrown}`;
+    const text = typeof thrown === "object" ? JSON.stringify(thrown, redact) : String(thrown);
+    return `thrown without a stack: ${text}`;
+  } catch {
+    return "thrown: something that cannot be shown";
+  }
 }
 
 function redact(this: unknown, name: string, value: unknown): unknown {
@@ -83,7 +89,9 @@ function renderSafely(render: Render, time: Date, level: Level, message: string,
 }
 
 function renderJson(time: Date, level: Level, message: string, fields: Fields): string {
-  return `${JSON.stringify({ time: time.toISOString(), level, message, ...fields }, redact)}\n`;
+  // The line's own names first, and not to be overwritten by a field: handlers log what came from outside.
+  const own = { time: time.toISOString(), level, message };
+  return `${JSON.stringify(Object.assign({ ...own }, fields, own), redact)}\n`;
 }
 
 const colours = { info: "green", warn: "yellow", error: "red" } as const;
@@ -92,7 +100,7 @@ const colours = { info: "green", warn: "yellow", error: "red" } as const;
 function renderPretty(time: Date, level: Level, message: string, { stack, ...fields }: Fields): string {
   const parts = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${util.styleText("dim", `${name}=`)}${renderValue(name, value)}`);
+    .map(([name, value]) => `${util.styleText("dim", `${printable(name)}=`)}${renderValue(name, value)}`);
   const clock = util.styleText("dim", time.toISOString().slice(11, 23));
   const head = `${clock} ${util.styleText(colours[level], level.padEnd(5))} ${printable(message)}`;
   const tail = typeof stack === "string" ? `\n${stack.split("\n").map(printable).join("\n")}` : "";

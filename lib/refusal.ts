@@ -16,6 +16,7 @@ const table = {
   "content-length-invalid": [400, "Content-Length must be a whole number of bytes."],
   "body-incomplete": [400, "The body ended before Content-Length bytes had arrived."],
   "body-not-json": [400, "The body is not valid JSON."],
+  "form-too-many-fields": [400, "The form has too many fields."],
   "handshake-malformed": [400, "The handshake's query is not one that its sender sends."],
   // RFC 9110 §15.5.2: the sender could not prove who it is.
   "signature-missing": [401, unauthorized],

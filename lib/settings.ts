@@ -103,7 +103,7 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     requestTimeoutSeconds: readSeconds(value("request-timeout")),
     logFormat: readFormat(find("log")),
     sources,
-    warnings,
+    warnings: [...warnings, ...unknownVariables(environment)],
     isFirstStart,
     secretFile: hasPlainLine(secretFile, "WEBHOOK_SECRET", environment.WEBHOOK_SECRET ?? "")
       ? secretFile
@@ -133,6 +133,15 @@ function parseFlags(argv: readonly string[]) {
       2,
     );
   }
+}
+
+/** Variables that look like ours and are not: a slip of the pen would otherwise go unnoticed. */
+function unknownVariables(environment: NodeJS.ProcessEnv): string[] {
+  const ours = new Set(Object.keys(flags).map((flag) => variableOf(flag as Flag)));
+  const isOurs = (name: string) =>
+    ours.has(name) || /^WEBHOOK_(SECRET|SENDER|TOLERANCE|VERIFY_TOKEN|PUBLIC_URL)(_|$)/.test(name);
+  const unknown = Object.keys(environment).filter((name) => name.startsWith("WEBHOOK_") && !isOurs(name));
+  return unknown.map((name) => `${name} is not a setting of this receiver (--help lists them)`);
 }
 
 function variableOf(flag: Flag): string {

@@ -95,6 +95,18 @@ export function readSources(
     sources.set(name, { ...source, secrets: [...source.secrets, secret] });
   }
   checkBelongings(environment, sources);
+  for (const variable of variablesOf(environment, "WEBHOOK_VERIFY_TOKEN")) {
+    warnings.push(...checkSecret(variable, environment[variable] ?? "", isLoopback));
+  }
+  for (const { name } of known.slice(senders.length)) {
+    const isUsed = [...sources.values()].some((source) =>
+      source.senders.some((sender) => sender.name === name),
+    );
+    if (!isUsed)
+      warnings.push(
+        `${variableFor("WEBHOOK_SENDER_", name)} is set without ${variableFor("WEBHOOK_SECRET_", name)}`,
+      );
+  }
   return { sources, warnings };
 }
 
@@ -196,10 +208,11 @@ function readPublicUrl(environment: NodeJS.ProcessEnv): string {
   const text = environment.WEBHOOK_PUBLIC_URL;
   if (text === undefined) return "";
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain = url !== undefined && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text);
+  const isPlain =
+    url !== undefined && /^https?:$/.test(url.protocol) && !/[?#@]|\/webhooks?(\/|$)/.test(text);
   if (isPlain) return text.replace(/\/$/, "");
   throw new OperatorError(
-    "WEBHOOK_PUBLIC_URL: expected a URL such as https://hooks.example.com, without query",
+    "WEBHOOK_PUBLIC_URL: expected a URL such as https://hooks.example.com, up to the path /webhook and without it",
     2,
   );
 }
@@ -233,6 +246,9 @@ function checkSecret(variable: string, value: string, isLoopback: boolean): stri
       );
     }
     return [`${variable} holds a secret published as an example: good enough on this machine only`];
+  }
+  if (value !== value.trim()) {
+    return [`${variable} begins or ends with white space: is that a part of the secret?`];
   }
   if (value.length < shortSecretLength) {
     return [`${variable} is short: ${shortSecretLength} characters or more are hard to guess`];

@@ -92,5 +92,30 @@ test("lines of one turn of the event loop go out in one write", async () => {
 test("stackOf() shows every error of several, and says what was thrown that is none", () => {
   const both = stackOf(new AggregateError([new Error("first"), "second"]));
   assert.match(both, /Error: first\n/);
-  assert.match(both, /thrown without a stack: 'second'/);
+  assert.match(both, /thrown without a stack: second/);
+});
+
+test("a field cannot overwrite the line's own time, level and message", () => {
+  const text = written("json", (log) =>
+    log.info("mine", { time: "theirs", level: "theirs", message: "theirs", a: 1 }),
+  );
+  assert.deepEqual(JSON.parse(text), { time: noon.toISOString(), level: "info", message: "mine", a: 1 });
+});
+
+test("a field's name from outside cannot move the cursor either", () => {
+  const text = written("pretty", (log) => log.info("x", { "\u001b[2J": 1 }));
+  assert.ok(stripVTControlCharacters(text).includes("\\u001b[2J=1"));
+});
+
+test("stackOf() shows no credentials of a thrown object, and survives whatever is thrown", () => {
+  assert.equal(stackOf({ headers: { authorization: "Bearer s3cr3t" } }).includes("s3cr3t"), false);
+  const hostile = Object.assign(new Error("x"), {
+    stack: {
+      toString: () => {
+        throw new Error("no");
+      },
+    },
+  });
+  assert.equal(stackOf(hostile), "thrown: something that cannot be shown");
+  assert.equal(stackOf(Symbol("s")), "thrown without a stack: Symbol(s)");
 });

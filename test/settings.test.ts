@@ -190,6 +190,23 @@ for (const value of [
   });
 }
 
+test("a variable that looks like ours and is not is warned about", () => {
+  const { warnings } = settingsOf([], { WEBHOOK_SECRET: secret, WEBHOOK_MAXBODY: "1" });
+  assert.deepEqual(warnings, ["WEBHOOK_MAXBODY is not a setting of this receiver (--help lists them)"]);
+});
+
+test("white space around a secret is warned about", () => {
+  assert.match(
+    settingsOf([], { WEBHOOK_SECRET: `${secret}\n` }).warnings.join(),
+    /begins or ends with white space/,
+  );
+});
+
+test("a .env with a byte order mark is refused in words that help", () => {
+  writeFileSync(".env", `\ufeffWEBHOOK_SECRET=${secret}\n`);
+  assert.throws(() => settingsOf([], {}), { exitCode: 1, message: /\.env begins with a byte order mark/ });
+});
+
 test("a short secret is warned about, one of 16 characters is not", () => {
   assert.match(
     settingsOf([], { WEBHOOK_SECRET: "x".repeat(15) }).warnings.join(),

@@ -83,7 +83,16 @@ test("senders that sign the URL need WEBHOOK_PUBLIC_URL", () => {
   }
 });
 
-for (const value of ["hooks.example.com", "ftp://x", "https://x/?a", "https://x/#a", "https://u:p@x", ""]) {
+for (const value of [
+  "hooks.example.com",
+  "ftp://x",
+  "https://x/?a",
+  "https://x/#a",
+  "https://u:p@x",
+  "https://x/webhook",
+  "https://x/webhook/twilio",
+  "",
+]) {
   test(`WEBHOOK_PUBLIC_URL=${value} is refused`, () => {
     assert.throws(() => readSources({ WEBHOOK_SECRET: secret, WEBHOOK_PUBLIC_URL: value }, true), {
       message: /^WEBHOOK_PUBLIC_URL: expected a URL/,

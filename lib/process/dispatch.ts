@@ -25,7 +25,7 @@ export async function loadHandlers(file: string | undefined): Promise<Handlers> 
     throw new OperatorError(`cannot load the handlers from ${file}: ${errorLine(thrown)}`, 1);
   }
   const { handlers } = module;
-  if (typeof handlers !== "object" || handlers === null) {
+  if (typeof handlers !== "object" || handlers === null || Array.isArray(handlers)) {
     throw new OperatorError(`${file} exports no object named "handlers"`, 1);
   }
   for (const [pattern, handler] of Object.entries(handlers)) {

@@ -18,61 +18,67 @@ export type Context = {
 export type Handler = (event: WebhookEvent, context: Context) => void | Promise<void>;
 export type Handlers = Readonly<Record<string, Handler>>;
 
-/** The parts of the payloads that are used here. The signature proves who sent them, not that they are there. */
-type Ping = { zen?: string };
+/**
+ * The parts of the payloads that are used here. The signature proves who sent them, not that they are there: so
+ * every one may be missing, and what is not there is shown as "?".
+ */
+type Ping = { zen?: unknown };
 type Push = {
-  ref?: string;
-  repository?: { full_name?: string };
-  pusher?: { name?: string };
-  commits?: { id?: string; message?: string }[];
+  ref?: unknown;
+  repository?: { full_name?: unknown };
+  pusher?: { name?: unknown };
+  commits?: { id?: unknown; message?: unknown }[];
 };
 type PullRequest = {
-  number?: number;
-  pull_request?: { title?: string; user?: { login?: string }; merged?: boolean };
-  repository?: { full_name?: string };
+  number?: unknown;
+  pull_request?: { title?: unknown; user?: { login?: unknown }; merged?: unknown };
+  repository?: { full_name?: unknown };
 };
-type Message = { id?: string; deliveredAt?: string };
-type Topic = { ts?: string; payload?: { address?: string } };
+type Message = { id?: unknown; deliveredAt?: unknown };
+type Topic = { ts?: unknown; payload?: { address?: unknown } };
+
+const shown = (value: unknown): string => String(value ?? "?");
 
 export const handlers: Handlers = {
   ping: ({ payload }, { log }) => {
-    const { zen } = payload as Ping;
-    log.info("the sender says hello", { zen });
+    const ping = payload as Ping | null;
+    log.info("the sender says hello", { zen: ping?.zen });
   },
 
   push: ({ payload }, { log }) => {
-    const { ref, repository, pusher, commits = [] } = payload as Push;
-    const { name = "somebody" } = pusher ?? {};
-    log.info(`${name} pushed ${commits.length} commits to ${repository?.full_name ?? "a repository"}`, {
-      ref,
-    });
-    for (const { id, message } of commits) {
-      log.info(`commit ${id?.slice(0, 7) ?? "?"}`, { subject: message?.split("\n", 1)[0] });
+    const push = payload as Push | null;
+    const commits = Array.isArray(push?.commits) ? push.commits : [];
+    const where = shown(push?.repository?.full_name);
+    log.info(`${shown(push?.pusher?.name)} pushed ${commits.length} commits to ${where}`, { ref: push?.ref });
+    for (const commit of commits) {
+      const [subject] = shown(commit?.message).split("\n", 1);
+      log.info(`commit ${shown(commit?.id).slice(0, 7)}`, { subject });
     }
   },
 
   pull_request: ({ type, payload }, { log }) => {
-    const { number, pull_request: request, repository } = payload as PullRequest;
+    const event = payload as PullRequest | null;
+    const request = event?.pull_request;
     const action = type === "pull_request.closed" && request?.merged === true ? "merged" : type.split(".")[1];
-    log.info(`pull request ${repository?.full_name ?? "?"}#${number ?? "?"} ${action ?? "changed"}`, {
+    log.info(`pull request ${shown(event?.repository?.full_name)}#${shown(event?.number)} ${shown(action)}`, {
       title: request?.title,
       by: request?.user?.login,
     });
   },
 
   "message.delivered": ({ payload }, { log }) => {
-    const { id, deliveredAt } = payload as Message;
-    log.info(`message ${id ?? "?"} has arrived`, { deliveredAt });
+    const message = payload as Message | null;
+    log.info(`message ${shown(message?.id)} has arrived`, { deliveredAt: message?.deliveredAt });
   },
 
   "message.failed": ({ payload }, { log }) => {
-    const { id } = payload as Message;
-    log.warn(`message ${id ?? "?"} could not be delivered`);
+    const message = payload as Message | null;
+    log.warn(`message ${shown(message?.id)} could not be delivered`);
   },
 
   "attacker.>": ({ type, payload }, { log }) => {
-    const { ts, payload: detail } = payload as Topic;
-    log.warn(`attacker seen: ${type}`, { at: ts, address: detail?.address });
+    const topic = payload as Topic | null;
+    log.warn(`attacker seen: ${type}`, { at: topic?.ts, address: topic?.payload?.address });
   },
 
   "*": ({ type, sender, body }, { log }) => {

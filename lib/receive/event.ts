@@ -22,7 +22,7 @@ export type WebhookEvent = {
   readonly id: string;
   /** The parsed JSON: whatever the sender put there. */
   readonly payload: unknown;
-  /** The raw body, byte for byte as it was signed. */
+  /** The raw body, byte for byte as it arrived. */
   readonly body: Buffer;
   readonly headers: Delivery["headers"];
 };
@@ -36,7 +36,7 @@ const maxNameLength = 255;
  */
 export function readEvent(delivery: Delivery): WebhookEvent {
   const { sender, source, headers, body } = delivery;
-  const payload = parsePayload(body, headers["content-type"], sender.hasFormFields === true);
+  const payload = parsePayload(body, sender.form);
   checkShape(sender.shape ?? [], payload);
   const material = { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
   const type = checkLength(joinParts(sender.event, material)) ?? "unknown";

@@ -8,7 +8,7 @@
 import { createHmac, type KeyObject } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import { fieldAt } from "../senders/part.ts";
-import { formFields, isForm } from "../senders/payload.ts";
+import { formFields } from "../senders/payload.ts";
 import type { FixedAnswer, Handshake } from "../senders/sender.ts";
 import type { Source } from "../sources.ts";
 import { type Answer, emptyAnswer, jsonAnswer, textAnswer } from "./answer.ts";
@@ -44,9 +44,15 @@ export function answerEcho(source: Source, head: Head): Answer | undefined {
   return textAnswer(200, text);
 }
 
+/** For 405: the methods that this source answers. */
+export function allowedMethods(source: Source): string {
+  const others = handshakesOf(source, "echo").map(({ method }) => method);
+  return [...new Set([...others, "POST"])].sort().join(", ");
+}
+
 /** Is this unsigned request, by its head, one whose body may be a handshake (Slack's `ssl_check=1`)? */
 export function mayBeFormHandshake(source: Source, head: Head, length: number): boolean {
-  const isCandidate = handshakesOf(source, "form").length > 0 && isForm(head.headers["content-type"]);
+  const isCandidate = handshakesOf(source, "form").length > 0;
   return isCandidate && length <= maxFormBytes && !isSigned(source, head);
 }
 

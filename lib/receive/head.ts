@@ -45,3 +45,12 @@ export function targetOf(target: string): string {
 export function declaresBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
 }
+
+/** What a failure of Node's parser means: https://nodejs.org/api/http.html#event-clienterror */
+export function parserRefusal(error: NodeJS.ErrnoException): Refusal {
+  const why = error.code ?? error.message;
+  if (why === "ERR_HTTP_REQUEST_TIMEOUT") return new Refusal("request-timeout", why);
+  if (why === "HPE_HEADER_OVERFLOW") return new Refusal("headers-too-large", why);
+  if (why === "HPE_CHUNK_EXTENSIONS_OVERFLOW") return new Refusal("body-too-large", why);
+  return new Refusal("http-malformed", why);
+}

@@ -14,7 +14,7 @@ import { Refusal } from "../refusal.ts";
 import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
 import { type BodyReading, openBodyBudget, readBody } from "./body.ts";
 import { openGathering } from "./gathering.ts";
-import { checkHead, declaresBody, type Expectation, pathOf, targetOf } from "./head.ts";
+import { checkHead, declaresBody, type Expectation, parserRefusal, pathOf, targetOf } from "./head.ts";
 import { halfClose, lingerAfterAnswer } from "./linger.ts";
 
 /** One request whose head has arrived. */
@@ -56,6 +56,8 @@ export type Server = {
 };
 
 const healthPath = "/healthz";
+/** What a piece of a body costs besides its bytes: a body that comes one byte at a time is many pieces. */
+const chunkOverheadBytes = 256;
 const maxHeaderBytes = 16 * 1024;
 /** Longer than the 60 s after which proxies let go of an idle connection: the proxy must be the one to close. */
 const keepAliveSeconds = 65;
@@ -73,6 +75,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   const budget = openBodyBudget(limits.maxHeldBodyBytes);
   const answers = openGathering<Outgoing>(maxGatherMilliseconds, writeAnswers);
   const sockets = new Set<Socket>();
+  /** Every exchange that is under way, also those whose client has gone. */
+  const unfinished = new Set<Promise<void>>();
   /** For each socket its latest request: settled once that one is answered or its socket is gone. */
   const latestOn = new WeakMap<Socket, Promise<void>>();
   /** For each socket whose request has a body on its way: how to end that. */
@@ -116,7 +120,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   // Listened to so that a refused request is answered without inviting its body by a 100 (RFC 9110 §10.1.1).
   server.on("checkContinue", (request, response) => begin(request, response, "100-continue"));
   server.on("checkExpectation", (request, response) => begin(request, response, "unknown"));
-  server.on("clientError", (error, socket) => void refuseUnparsed(socket as Socket, refusalFor(error)));
+  server.on("clientError", (error, socket) => void refuseUnparsed(socket as Socket, parserRefusal(error)));
   // Node closes the socket of a CONNECT without a word unless somebody listens.
   server.on("connect", (_, socket) => {
     const refusal = new Refusal("method-not-allowed", "CONNECT", { allow: "POST" });
@@ -131,7 +135,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     const start = () => exchange(request, response, expectation);
     const done = before === undefined ? start() : before.then(start);
     latestOn.set(socket, done);
+    unfinished.add(done);
     void done.then(() => {
+      unfinished.delete(done);
       if (latestOn.get(socket) === done) latestOn.delete(socket);
     });
   }
@@ -146,6 +152,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     const closed = new Promise<void>((resolve) => response.on("close", resolve));
     response.on("error", () => {}); // the socket broke; "close" follows
     let bodyBytes = 0;
+    let heldBytes = 0;
     let isBodyRead = false;
 
     async function readBodyOf(length: number, take: (chunk: Buffer) => void): Promise<void> {
@@ -153,7 +160,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       const hold = (bytes: number): boolean => {
         answers.stir();
         bodyBytes += bytes;
-        return budget.hold(bytes);
+        heldBytes += bytes + chunkOverheadBytes;
+        return budget.hold(bytes + chunkOverheadBytes);
       };
       const reading = readBody(request, length, hold, take);
       readingOn.set(socket, reading);
@@ -188,9 +196,11 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       trail.why = refusal.message;
       if (refusal !== thrown) trail.stack = stackOf(thrown);
       answer = refusalAnswer(refusal);
-      // Whatever else this client sends is the body that nobody wants, or cannot be told from it.
-      isLast ||= !isBodyRead && (method === "POST" || declaresBody(request));
+      // A POST refused for its missing length may bring a body all the same.
+      isLast ||= !isBodyRead && method === "POST";
     }
+    // Whatever else this client sends is the body that nobody wants, or cannot be told from it.
+    isLast ||= !isBodyRead && declaresBody(request);
     if (isLast) lingerAfterAnswer(socket);
     readingOn.delete(socket);
     if (path !== healthPath || answer.status >= 400) {
@@ -199,7 +209,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     }
     answers.add({ response, answer, isLast });
     await closed;
-    budget.release(bodyBytes);
+    budget.release(heldBytes);
   }
 
   /** A literal map from path and method to a function; the map of sources is the receiver's own. */
@@ -260,13 +270,15 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     state = "draining"; // from here on every answer closes its connection
     await setTimeout(stopGraceMilliseconds);
     state = "stopping";
-    const closed = new Promise<true>((resolve) => server.close(() => resolve(true)));
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
     // To Node a connection that never sent a byte is not idle, and would hold the stop up.
     // Neither is one that has had its last answer and stays.
     for (const socket of sockets) if (socket.bytesRead === 0 || socket.writableEnded) socket.destroy();
+    // A handler may still be at it although its client has gone.
+    const finished = Promise.all([closed, ...unfinished]).then(() => true);
     const isFinished = await Promise.race([
-      closed,
+      finished,
       setTimeout(deadlineSeconds * 1000, false, { ref: false }),
     ]);
     if (!isFinished) server.closeAllConnections();
@@ -274,15 +286,6 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   }
 
   return { listen, stop };
-}
-
-/** What a failure of Node's parser means: https://nodejs.org/api/http.html#event-clienterror */
-function refusalFor(error: NodeJS.ErrnoException): Refusal {
-  const why = error.code ?? error.message;
-  if (why === "ERR_HTTP_REQUEST_TIMEOUT") return new Refusal("request-timeout", why);
-  if (why === "HPE_HEADER_OVERFLOW") return new Refusal("headers-too-large", why);
-  if (why === "HPE_CHUNK_EXTENSIONS_OVERFLOW") return new Refusal("body-too-large", why);
-  return new Refusal("http-malformed", why);
 }
 
 function listenError({ code, message }: NodeJS.ErrnoException, port: number, host: string): OperatorError {

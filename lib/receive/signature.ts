@@ -20,7 +20,7 @@ import {
 import type { IncomingHttpHeaders } from "node:http";
 import { Refusal } from "../refusal.ts";
 import { firstOf, headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
-import { isForm, parsePayload } from "../senders/payload.ts";
+import { looksLikeJson, parsePayload } from "../senders/payload.ts";
 import type { ReadyScheme, ReadySender } from "../senders/ready.ts";
 import type { Secret, Source } from "../sources.ts";
 import { readBodySignature, readHeaderSignatures, signatureHeaders, signedParam } from "./candidates.ts";
@@ -121,9 +121,10 @@ export function verify(claim: Claim, now: Date): Delivery {
   const material = materialOf(claim, body);
   const { scheme, candidates } = signaturesOf(claim, material);
 
+  const rest = pieces(scheme.rest, material);
   let secret: Secret | undefined;
   // No early exit: every secret is tried, so the time does not tell which one it was.
-  for (const one of source.secrets) if (fits(one, scheme, candidates, claim, material)) secret ??= one;
+  for (const one of source.secrets) if (fits(one, scheme, candidates, claim, rest)) secret ??= one;
   if (secret === undefined) {
     throw new Refusal("signature-mismatch", "the body was signed with another secret, or changed on its way");
   }
@@ -138,20 +139,20 @@ function fits(
   scheme: ReadyScheme,
   candidates: readonly Buffer[],
   claim: Claim,
-  material: Material,
+  rest: readonly Buffer[],
 ): boolean {
   switch (scheme.algorithm) {
     case "hmac-sha256":
     case "hmac-sha1": {
       const hmac = claim.hashes.get(secret) ?? createHmac(scheme.algorithm.slice(5), secret.key);
-      for (const piece of pieces(scheme.rest, material)) hmac.update(piece);
+      for (const piece of rest) hmac.update(piece);
       const digest = hmac.digest();
       return anyOf(candidates, (candidate) => timingSafeEqual(candidate, digest));
     }
     case "ed25519":
     case "ecdsa-sha256": {
       const digestName = scheme.algorithm === "ed25519" ? null : "sha256";
-      const message = Buffer.concat(pieces(scheme.rest, material));
+      const message = Buffer.concat(rest);
       return anyOf(candidates, (candidate) => verifyAsymmetric(digestName, message, secret.key, candidate));
     }
     case "token":
@@ -186,14 +187,25 @@ function startHashes(claim: Claim, scheme: ReadyScheme): ReadonlyMap<Secret, Hma
   );
 }
 
-/** @throws Refusal 401 when a part of the signed text is not there */
+/**
+ * The signed text, piece by piece.
+ * @throws Refusal 401 when a part is missing or empty, or holds the very text that ends it: then the same signed
+ * bytes could be cut in another place, and another id, time or body be read from them
+ */
 function pieces(parts: readonly Part[], material: Material): Buffer[] {
-  return parts.map((part) => {
+  return parts.map((part, index) => {
     const piece = lookUp(part, material);
-    if (piece !== undefined) return typeof piece === "string" ? Buffer.from(piece, encodingOf(part)) : piece;
-    const what = "name" in part ? `${part.kind}:${part.name}` : part.kind;
-    throw new Refusal("signed-part-missing", `${what} is signed, and is not there`);
+    if (typeof piece !== "string") return piece ?? missing(part);
+    const next = parts[index + 1];
+    const isNamed = part.kind === "header" || part.kind === "param" || part.kind === "field";
+    if (isNamed && (piece === "" || (next?.kind === "text" && piece.includes(next.name)))) missing(part);
+    return Buffer.from(piece, encodingOf(part));
   });
+}
+
+function missing(part: Part): never {
+  const what = "name" in part ? `${part.kind}:${part.name}` : part.kind;
+  throw new Refusal("signed-part-missing", `${what} is signed; it is missing, or holds what should end it`);
 }
 
 /** Node gives header values as latin1; what was signed are their bytes. */
@@ -211,7 +223,7 @@ function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Mat
     param: (name) => (scheme === undefined ? undefined : signedParam(scheme, head.headers, name)),
     body,
     payload: () => {
-      parsed ??= { value: parsePayload(body, head.headers["content-type"], sender.hasFormFields === true) };
+      parsed ??= { value: parsePayload(body, sender.form) };
       return parsed.value;
     },
   };
@@ -234,27 +246,28 @@ function signaturesOf(
   );
 }
 
-/** https://www.twilio.com/docs/usage/security: a body that is no form is signed through its hash in the URL. */
-function checkBodyHash(
-  { bodyHashParameter: parameter }: ReadyScheme,
-  { url, headers, body }: Material,
-): void {
-  if (parameter === undefined || isForm(headers["content-type"])) return;
-  const claimed = new URLSearchParams(url.split("?")[1]).get(parameter) ?? "";
-  const isRight =
-    /^[0-9a-f]{64}$/i.test(claimed) && timingSafeEqual(Buffer.from(claimed, "hex"), sha256(body));
-  if (!isRight)
-    throw new Refusal("signature-mismatch", `the URL's ${parameter} is not the hash of this body`);
+/** https://www.twilio.com/docs/usage/security: JSON is signed through its hash in the URL; one that is there counts. */
+function checkBodyHash({ bodyHashParameter: parameter }: ReadyScheme, { url, body }: Material): void {
+  if (parameter === undefined) return;
+  const claimed = new URLSearchParams(url.split("?")[1]).get(parameter);
+  if (claimed === null && !looksLikeJson(body)) return;
+  const isHash = claimed !== null && /^[0-9a-f]{64}$/i.test(claimed);
+  if (isHash && timingSafeEqual(Buffer.from(claimed, "hex"), sha256(body))) return;
+  throw new Refusal("signature-mismatch", `the URL's ${parameter} is not the hash of this body`);
 }
 
 function checkTime(scheme: ReadyScheme, override: number | undefined, material: Material, now: Date): void {
   const { time, timeAt } = scheme;
-  const toleranceSeconds = override ?? time?.toleranceSeconds ?? null;
-  if (time === null || toleranceSeconds === null) return;
+  if (time === null) return;
   const text = firstOf(timeAt, material) ?? "";
-  // Digits only: parsers that are kind to "1614265330abc" or " 1614265330" check another time than was signed.
-  if (!/^\d{1,15}$/.test(text))
-    throw new Refusal("timestamp-malformed", `${time.at} is not a time in ${time.unit}`);
+  // Digits only: parsers that are kind to "1614265330abc" check another time than was signed.
+  const digits = time.unit === "seconds" ? 10 : 13; // until the year 2286
+  const isShort = text.length < digits && isFollowedByDigit(scheme, material);
+  if (text.length > digits || isShort || !/^\d+$/.test(text)) {
+    throw new Refusal("timestamp-malformed", `${time.at} is not a Unix time in ${time.unit}`);
+  }
+  const toleranceSeconds = override ?? time.toleranceSeconds;
+  if (toleranceSeconds === null) return;
   const ageSeconds = now.getTime() / 1000 - Number(text) / (time.unit === "seconds" ? 1 : 1000);
   const rounded = `${Math.abs(Math.round(ageSeconds))} seconds`;
   if (ageSeconds > toleranceSeconds) {
@@ -266,4 +279,15 @@ function checkTime(scheme: ReadyScheme, override: number | undefined, material: 
       `signed ${rounded} ahead of this clock; ${toleranceSeconds} are allowed`,
     );
   }
+}
+
+/** Where nothing stands between the time and what is signed behind it, a digit could be moved from one to the other. */
+function isFollowedByDigit({ signedParts, timeAt }: ReadyScheme, material: Material): boolean {
+  const isTime = (part: Part) =>
+    timeAt.some((time) => time.kind === part.kind && "name" in part && time.name === part.name);
+  const next = signedParts[signedParts.findIndex(isTime) + 1];
+  const piece = next === undefined ? undefined : lookUp(next, material);
+  return (
+    piece !== undefined && /^\d/.test(typeof piece === "string" ? piece : piece.toString("latin1", 0, 1))
+  );
 }

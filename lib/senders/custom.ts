@@ -75,6 +75,7 @@ export function readCustomSender(name: string, variable: string, json: string): 
     schemes: [{ ...scheme, signature: String(signature).toLowerCase() } as Scheme],
     event,
     id,
+    ...(String(signed).includes("{payload}") ? { form: "payload" } : {}),
     answerWithinSeconds: null,
     retries: "unknown",
   } as Sender;
@@ -115,7 +116,19 @@ function parseRow(variable: string, json: string): Record<string, unknown> {
       throw new OperatorError(`${variable}: "${field}" is missing: ${checks[field]?.expected}`, 2);
     }
   }
+  const fault = rowFault(row as Record<string, unknown>);
+  if (fault !== undefined) throw new OperatorError(`${variable}: ${fault}`, 2);
   return row as Record<string, unknown>;
+}
+
+/** A window on a time that nobody signed protects nothing, and a parameter needs a list to stand in. */
+function rowFault({ signed, time, separator }: Record<string, unknown>): string | undefined {
+  const at = String((time as SignedTime | undefined)?.at);
+  const isSigned = at.startsWith("field:") || String(signed).toLowerCase().includes(`{${at.toLowerCase()}}`);
+  if (time !== undefined && !isSigned) return `"time" is at ${at}, which is not part of "signed"`;
+  if (separator === undefined && String(signed).includes("{param:"))
+    return '"separator" is missing: a param stands in a list';
+  return undefined;
 }
 
 function isSignedTime(value: unknown): boolean {

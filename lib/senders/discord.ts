@@ -35,6 +35,8 @@ export const discord: Sender = {
     { kind: "payload", where: { type: 0 }, answer: { status: 204 } },
   ],
   acceptedAnswer: { status: 204 },
+  // Our limit: the body is hashed again for every key.
+  maxBodyBytes: 1024 * 1024,
   answerWithinSeconds: 3,
   retries: "webhook events only, with back-off for up to 10 minutes",
 };

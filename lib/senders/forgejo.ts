@@ -21,6 +21,7 @@ export const forgejo: Sender = {
   // Event and id are not signed; both have X-Gitea-, X-Gogs- and X-GitHub- twins.
   event: ["header:x-forgejo-event"],
   id: ["header:x-forgejo-delivery"],
+  form: "payload",
   // Likely as Gitea, but nowhere confirmed.
   answerWithinSeconds: null,
   retries: "unknown",

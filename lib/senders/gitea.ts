@@ -22,6 +22,7 @@ export const gitea: Sender = {
   event: ["header:x-gitea-event"],
   // The hook task's id. Whether "replay" keeps it is not documented.
   id: ["header:x-gitea-delivery"],
+  form: "payload",
   // The default of DELIVER_TIMEOUT. The HTTP method GET, with the JSON in the query, is not received: choose POST.
   answerWithinSeconds: 5,
   // A task is marked as delivered before it is sent.

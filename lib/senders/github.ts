@@ -25,6 +25,7 @@ export const github: Sender = {
   event: ["header:x-github-event", "field:action"],
   // A redelivery asked for by hand carries the same id.
   id: ["header:x-github-delivery"],
+  form: "payload",
   maxBodyBytes: 25 * 1024 * 1024,
   answerWithinSeconds: 10,
   retries: "never",

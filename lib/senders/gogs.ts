@@ -20,6 +20,7 @@ export const gogs: Sender = {
   // Neither is signed.
   event: ["header:x-gogs-event"],
   id: ["header:x-gogs-delivery"],
+  form: "payload",
   // The default of DELIVER_TIMEOUT.
   answerWithinSeconds: 15,
   // A task is marked as delivered before it is sent. Redirects are not followed.

@@ -17,7 +17,7 @@ export const keyExpectations: Readonly<Record<KeyFormat, string>> = {
   whsec: "whsec_ and base64, as the sender shows it",
   "ed25519-hex": "the application's public key: 64 hex digits",
   "ed25519-whpk": "whpk_ and the base64 of a public key of 32 bytes",
-  "spki-base64": "the base64 of an elliptic-curve public key, without the lines before and after it",
+  "spki-base64": "the base64 of a P-256 public key, without the lines before and after it",
 };
 
 /**
@@ -79,7 +79,7 @@ function readSpki(text: string): KeyObject | undefined {
   const der = decodeBase64(text);
   if (der === undefined) return undefined;
   const key = tryKey(() => createPublicKey({ key: der, format: "der", type: "spki" }));
-  return key?.asymmetricKeyType === "ec" ? key : undefined;
+  return key?.asymmetricKeyDetails?.namedCurve === "prime256v1" ? key : undefined;
 }
 
 function ed25519Public(bytes: Buffer): KeyObject {

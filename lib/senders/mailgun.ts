@@ -31,7 +31,7 @@ export const mailgun: Sender = {
   event: ["field:event-data.event | field:event"],
   // What is signed, so a second delivery with the same token is a replay. `event-data.id` is not signed.
   id: ["field:signature.token | field:token"],
-  hasFormFields: true,
+  form: "fields",
   // Our limit: the body is parsed before it is authentic.
   maxBodyBytes: 1024 * 1024,
   answerWithinSeconds: null,

@@ -26,7 +26,7 @@ export const microsoftGraph: Sender = {
   // A notification's own `id` is optional, and nothing says that a retry keeps it.
   id: [],
   // Our limit: the body is parsed before it is authentic. Microsoft states none.
-  maxBodyBytes: 4 * 1024 * 1024,
+  maxBodyBytes: 1024 * 1024,
   // Sent when a subscription is created, before there is any clientState. The token has to come back URL-decoded.
   handshakes: [{ kind: "echo", method: "POST", parameter: "validationToken" }],
   // More than 10 % slower answers within 10 minutes delay what follows, more than 15 % drop it.

@@ -3,10 +3,14 @@
  * read once at the start, then looked up in every delivery.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { formFields, isForm } from "./payload.ts";
+import { formFields, looksLikeJson, payloadField } from "./payload.ts";
 
+export type NamedPart = {
+  readonly kind: "header" | "param" | "field" | "keyBeside" | "text";
+  readonly name: string;
+};
 export type Part =
-  | { readonly kind: "header" | "param" | "field" | "keyBeside" | "text"; readonly name: string }
+  | NamedPart
   | { readonly kind: "body" | "payload" | "method" | "url" | "url-unescaped" | "form-sorted" };
 
 /** Everything a part can be looked up in. `payload` is asked for only by parts that are in it. */
@@ -43,7 +47,7 @@ export function parseTemplate(template: string): readonly Part[] {
  * Reads alternatives: `header:a | header:b`.
  * @throws SyntaxError naming the part that does not exist
  */
-export function parseAlternatives(text: string): readonly Part[] {
+export function parseAlternatives(text: string): readonly NamedPart[] {
   return text.split(" | ").map((alternative) => {
     const part = parsePart(alternative);
     if (!("name" in part)) throw new SyntaxError(`"${alternative}" can only stand in a signed text`);
@@ -83,7 +87,7 @@ export function lookUp(part: Part, material: Material): string | Buffer | undefi
     case "body":
       return material.body;
     case "payload":
-      return formPayload(material);
+      return payloadField(material.body) ?? material.body;
     case "method":
       return material.method;
     case "url":
@@ -91,7 +95,7 @@ export function lookUp(part: Part, material: Material): string | Buffer | undefi
     case "url-unescaped":
       return unescapeUrl(material.url);
     case "form-sorted":
-      return sortedForm(material);
+      return sortedForm(material.body);
   }
 }
 
@@ -138,23 +142,20 @@ function keyBeside(payload: unknown, name: string): string | undefined {
   return Object.keys(payload).find((key) => key !== name);
 }
 
-function formPayload({ body, headers }: Material): string | Buffer | undefined {
-  return isForm(headers["content-type"]) ? (formFields(body).get("payload") ?? undefined) : body;
-}
-
 /** https://developers.hubspot.com/docs/guides/apps/authentication/validating-requests: these escapes, and no others. */
 function unescapeUrl(url: string): string {
   return url.replace(/%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)/gi, (code) => decodeURIComponent(code));
 }
 
-/** https://www.twilio.com/docs/usage/security: names in order, each with its values, repeated ones once. */
-function sortedForm({ body, headers }: Material): string {
-  if (!isForm(headers["content-type"])) return "";
-  const fields = formFields(body);
-  const names = [...new Set(fields.keys())].sort();
-  return names
-    .map((name) =>
-      [...new Set(fields.getAll(name))]
+/** https://www.twilio.com/docs/usage/security: fields in the order of their names, repeated values once. Not for JSON. */
+function sortedForm(body: Buffer): string {
+  if (looksLikeJson(body)) return "";
+  const byName = new Map<string, Set<string>>();
+  for (const [name, value] of formFields(body)) byName.set(name, (byName.get(name) ?? new Set()).add(value));
+  const sorted = [...byName].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted
+    .map(([name, values]) =>
+      [...values]
         .sort()
         .map((value) => name + value)
         .join(""),

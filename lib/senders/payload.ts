@@ -1,44 +1,66 @@
 /**
  * The body as data: JSON, or a form.
  *
- * Most senders' bodies come here after their signature held. The exceptions sign what is inside the body, or
- * put the signature itself there (Gitea's forms, Twilio, Mailgun, Microsoft Graph).
+ * Which of the two is decided by the sender's row and by the bytes, and never by the Content-Type: no sender signs
+ * that header, so whoever has captured a delivery could choose how its text is read. JSON cannot start with
+ * `payload=`, and a form's fields do not start with `{` or `[`: one body has one meaning, for the one who verifies
+ * it and for the one who parses it.
+ *
+ * Most bodies come here after their signature held. The exceptions sign what is inside the body, or put the
+ * signature itself there (Twilio, Mailgun, Microsoft Graph): their rows have a lower size limit.
  */
 import { Refusal } from "../refusal.ts";
 
-export function isForm(contentType: string | undefined): boolean {
-  return contentType !== undefined && /^application\/x-www-form-urlencoded\s*(;|$)/i.test(contentType);
-}
+/**
+ * payload             a form whose first field, `payload`, holds JSON; anything else is JSON
+ * fields              a form's fields are the payload; what starts with `{` or `[` is JSON
+ * payload or fields   both
+ */
+export type FormUse = "payload" | "fields" | "payload or fields";
 
+/** More than any sender's form has. Node's parser takes a time that grows faster than their number. */
+const maxFormFields = 1000;
+
+/** @throws Refusal 400 for a form of more than 1000 fields */
 export function formFields(body: Buffer): URLSearchParams {
+  let count = 1;
+  for (let at = body.indexOf("&"); at !== -1; at = body.indexOf("&", at + 1)) count += 1;
+  if (count > maxFormFields) {
+    throw new Refusal("form-too-many-fields", `${count} fields; the limit is ${maxFormFields}`);
+  }
   return new URLSearchParams(body.toString("utf8"));
 }
 
+/** The text of the field `payload` that a form begins with; undefined when the body is something else. */
+export function payloadField(body: Buffer): string | undefined {
+  if (!body.subarray(0, "payload=".length).equals(Buffer.from("payload="))) return undefined;
+  const end = body.indexOf("&");
+  const field = new URLSearchParams(body.subarray(0, end === -1 ? body.length : end).toString("utf8"));
+  return field.get("payload") ?? "";
+}
+
+/** Would this be JSON, were it anything that we know? By its first byte; a byte order mark is passed over. */
+export function looksLikeJson(body: Buffer): boolean {
+  const hasMark = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
+  const first = body[hasMark ? 3 : 0];
+  return first === 0x7b || first === 0x5b;
+}
+
 /**
- * JSON, or a form whose field `payload` holds JSON (GitHub's "application/x-www-form-urlencoded"), or for some
- * senders the form's fields themselves. curl -d calls everything a form, so for the others a body under that
- * name which has no such field is taken for the JSON it most likely is.
- *
- * @throws Refusal 400 when it is none of these
+ * @param form how the sender uses forms; undefined: never
+ * @throws Refusal 400 when the body is neither
  */
-export function parsePayload(body: Buffer, contentType: string | undefined, hasFormFields: boolean): unknown {
+export function parsePayload(body: Buffer, form: FormUse | undefined): unknown {
+  const field = form === undefined || form === "fields" ? undefined : payloadField(body);
+  const hasFields = form === "fields" || form === "payload or fields";
+  if (field === undefined && hasFields && !looksLikeJson(body)) return Object.fromEntries(formFields(body));
   // RFC 8259 §8.1: JSON is UTF-8. An odd byte becomes U+FFFD: the signature held, so the event is not thrown away.
-  const text = body.toString("utf8");
-  let json = text;
-  if (isForm(contentType) && (hasFormFields || /(^|&)payload=/.test(text))) {
-    const fields = formFields(body);
-    const payload = fields.get("payload");
-    if (payload === null) return Object.fromEntries(fields);
-    json = payload;
-  }
+  const json = field ?? body.toString("utf8");
   try {
     // RFC 8259 §8.1 again: a parser may ignore a byte order mark, and senders on Windows send one.
     return JSON.parse(json.charCodeAt(0) === 0xfeff ? json.slice(1) : json);
   } catch {
     // The parser's own message quotes the body, and a payload can hold secrets: only its size is told.
-    throw new Refusal(
-      "body-not-json",
-      `${body.length} bytes of ${contentType ?? "no content type"} are not JSON`,
-    );
+    throw new Refusal("body-not-json", `${body.length} bytes are not JSON`);
   }
 }

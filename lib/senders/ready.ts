@@ -1,16 +1,18 @@
 /**
  * A row, read: its templates taken apart once at the start, so that a delivery only looks up.
  */
-import { isKnownFromHead, type Part, parseAlternatives, parseTemplate } from "./part.ts";
+import { isKnownFromHead, type NamedPart, type Part, parseAlternatives, parseTemplate } from "./part.ts";
 import type { Scheme, Sender } from "./sender.ts";
 
 export type ReadyScheme = Scheme & {
   /** The signed text before `{body}`, when all of it is known from the head: then the body is hashed as it arrives. */
   readonly before: readonly Part[] | undefined;
+  /** The whole signed text. */
+  readonly signedParts: readonly Part[];
   /** What follows `{body}` in that case, and otherwise the whole signed text. */
   readonly rest: readonly Part[];
   /** The time's alternatives; empty when none is signed. */
-  readonly timeAt: readonly Part[];
+  readonly timeAt: readonly NamedPart[];
   /** `x-name-signature-` when the signatures are in numbered headers. */
   readonly numberedHeader: string | undefined;
   /** The payload's field that holds the signature, when it is not in a header. */
@@ -19,8 +21,8 @@ export type ReadyScheme = Scheme & {
 
 export type ReadySender = Omit<Sender, "schemes" | "event" | "id"> & {
   readonly schemes: readonly ReadyScheme[];
-  readonly event: readonly (readonly Part[])[];
-  readonly id: readonly (readonly Part[])[];
+  readonly event: readonly (readonly NamedPart[])[];
+  readonly id: readonly (readonly NamedPart[])[];
 };
 
 /** @throws SyntaxError naming a part that does not exist */
@@ -41,6 +43,7 @@ function readyScheme(scheme: Scheme): ReadyScheme {
   const { signature, time } = scheme;
   return {
     ...scheme,
+    signedParts: signed,
     before: isStreamed ? before : undefined,
     rest: isStreamed ? signed.slice(bodyAt + 1) : signed,
     timeAt: time === null ? [] : parseAlternatives(time.at),
@@ -54,13 +57,10 @@ function readyScheme(scheme: Scheme): ReadyScheme {
  * so it may never make a different body pass for a repeat.
  */
 export function isIdSigned({ schemes, id }: ReadySender): boolean {
-  const covers = (scheme: ReadyScheme, part: Part): boolean => {
-    const signed = [...(scheme.before ?? []), ...rest(scheme)];
-    const coversBody = signed.some(({ kind }) => kind === "body" || kind === "payload");
-    return signed.some((other) => isSamePart(other, part)) || (part.kind === "field" && coversBody);
+  const covers = ({ signedParts }: ReadyScheme, part: Part): boolean => {
+    const coversBody = signedParts.some(({ kind }) => kind === "body" || kind === "payload");
+    return signedParts.some((other) => isSamePart(other, part)) || (part.kind === "field" && coversBody);
   };
-  const rest = (scheme: ReadyScheme): readonly Part[] =>
-    scheme.before === undefined ? scheme.rest : [{ kind: "body" }, ...scheme.rest];
   const parts = id.flat();
   return (
     parts.length > 0 &&

@@ -11,6 +11,8 @@
  * A sender that signs by HMAC can also be described without code, in the same words: see `custom.ts`.
  */
 
+import type { FormUse } from "./payload.ts";
+
 export type Sender = {
   /** In the path (`/webhook/<name>`) and, in capitals, in the variable (`WEBHOOK_SECRET_<NAME>`). */
   readonly name: string;
@@ -28,8 +30,8 @@ export type Sender = {
   readonly eventNames?: Readonly<Record<string, string>>;
   /** The delivery's id, made in the same way; the same on every retry of one delivery. None: a random one. */
   readonly id: readonly PartText[];
-  /** True when a form is itself the payload: its fields. A form with a field `payload` holds JSON in it, always. */
-  readonly hasFormFields?: boolean;
+  /** How the sender uses forms (`payload.ts`); without it, every body is JSON, whatever its Content-Type says. */
+  readonly form?: FormUse;
   /** What an authentic payload must look like; anything else is answered 422. */
   readonly shape?: readonly Rule[];
   /** A limit below the receiver's own: the sender's stated one, or ours where the body is read before it is authentic. */
@@ -49,7 +51,7 @@ export type Sender = {
  * whsec           base64 behind an optional `whsec_` (Standard Webhooks)
  * ed25519-hex     an Ed25519 public key, 32 bytes in hex
  * ed25519-whpk    an Ed25519 public key, 32 bytes in base64 behind `whpk_`
- * spki-base64     a public key as base64 of its DER form, without PEM armour
+ * spki-base64     a P-256 public key as base64 of its DER form, without PEM armour
  */
 export type KeyFormat = "text" | "whsec" | "ed25519-hex" | "ed25519-whpk" | "spki-base64";
 
@@ -76,7 +78,7 @@ export type Scheme = {
   readonly time: SignedTime | null;
   /** Headers that must not be there too: a stronger signature that would be passed over, an id that is not signed. */
   readonly refusedBeside?: readonly string[];
-  /** A query parameter of the URL that holds the hex SHA-256 of every body that is not a form (Twilio). */
+  /** A query parameter of the URL that holds the hex SHA-256 of the body, when that is JSON (Twilio). */
   readonly bodyHashParameter?: string;
 };
 
@@ -99,7 +101,7 @@ export type SignedTime = {
  * and, in `signed` only:
  *
  *     body              the raw body
- *     payload           the field `payload` of a form, decoded; of anything else, the raw body
+ *     payload           the field `payload` that a form begins with, decoded; of anything else, the raw body
  *     method            POST
  *     url               the public URL, with its query
  *     url-unescaped     the same, with the escapes decoded that HubSpot decodes

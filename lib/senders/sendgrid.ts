@@ -29,6 +29,8 @@ export const sendgrid: Sender = {
   event: ["field:*.event"],
   // Each element has an `sg_event_id`, the delivery has none.
   id: [],
+  // Our limit: the body is hashed again for every key.
+  maxBodyBytes: 4 * 1024 * 1024,
   answerWithinSeconds: null,
   retries: "at growing intervals for up to 24 hours",
 };

@@ -5,7 +5,7 @@
 import { createHash, createHmac, type KeyObject, sign as signAsymmetric } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import { fieldAt, lookUp, type Material, type Part } from "./part.ts";
-import { isForm, parsePayload } from "./payload.ts";
+import { looksLikeJson, parsePayload } from "./payload.ts";
 import { type ReadyScheme, type ReadySender, readySender } from "./ready.ts";
 import type { Sender } from "./sender.ts";
 
@@ -41,7 +41,7 @@ export function sign(sender: Sender, key: KeyObject, event: OutgoingEvent): Sign
   const time = scheme.time === null ? "" : timeText(scheme.time.unit, event.now);
   const [timeAt] = scheme.timeAt;
   const [idAt] = ready.id[0] ?? [];
-  const payload = once(() => parsePayload(event.body, event.contentType, sender.hasFormFields === true));
+  const payload = once(() => parsePayload(event.body, sender.form));
 
   // What the sender puts into the payload besides the event: the time, and the id where the signature is there too.
   const isInside = scheme.signatureField !== undefined;
@@ -67,9 +67,7 @@ export function sign(sender: Sender, key: KeyObject, event: OutgoingEvent): Sign
 }
 
 function signatureText(scheme: ReadyScheme, key: KeyObject, material: Material): string {
-  const parts: readonly Part[] =
-    scheme.before === undefined ? scheme.rest : [...scheme.before, { kind: "body" }, ...scheme.rest];
-  const message = Buffer.concat(parts.map((part) => pieceOf(part, material)));
+  const message = Buffer.concat(scheme.signedParts.map((part) => pieceOf(part, material)));
   switch (scheme.algorithm) {
     case "hmac-sha256":
     case "hmac-sha1":
@@ -117,8 +115,8 @@ function headerType({ event }: ReadySender, type: string, payload: () => unknown
   return type.endsWith(share) ? type.slice(0, -share.length) : type;
 }
 
-function urlWithHash({ bodyHashParameter }: ReadyScheme, { url, body, contentType }: OutgoingEvent): string {
-  if (bodyHashParameter === undefined || isForm(contentType)) return url;
+function urlWithHash({ bodyHashParameter }: ReadyScheme, { url, body }: OutgoingEvent): string {
+  if (bodyHashParameter === undefined || !looksLikeJson(body)) return url;
   const hash = createHash("sha256").update(body).digest("hex");
   return `${url}${url.includes("?") ? "&" : "?"}${bodyHashParameter}=${hash}`;
 }

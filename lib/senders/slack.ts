@@ -23,7 +23,7 @@ export const slack: Sender = {
   event: ["field:event.type | field:command | field:type"],
   // The event's id is the same on every retry. A command has only its trigger.
   id: ["field:event_id | field:trigger_id"],
-  hasFormFields: true,
+  form: "payload or fields",
   handshakes: [
     { kind: "form", fields: { ssl_check: "1" } },
     {

@@ -25,6 +25,8 @@ export const standardWebhooksV1a: Sender = {
   event: ["field:type"],
   id: ["header:webhook-id"],
   // As `standard-webhooks`.
+  // Our limit: every signature in the list hashes the whole body again. The specification recommends less than 20 kB.
+  maxBodyBytes: 1024 * 1024,
   answerWithinSeconds: null,
   retries: "as the sender likes; the specification suggests 10 attempts",
 };

@@ -24,7 +24,7 @@ export const twilio: Sender = {
   event: ["field:EventType | field:MessageStatus | field:SmsStatus | field:CallStatus"],
   // Not signed. A message's SID is no id: it passes through several statuses.
   id: ["header:i-twilio-idempotency-token"],
-  hasFormFields: true,
+  form: "fields",
   // Our limit: the form is parsed before it is authentic.
   maxBodyBytes: 1024 * 1024,
   // Voice and SMS expect TwiML or an empty answer.

@@ -58,7 +58,7 @@ for (const name of ["__proto__", "constructor", "toString", "valueOf"]) {
 
 const failures: [what: string, thrown: unknown, logged: RegExp][] = [
   ["an error", new Error("no disk"), /Error: no disk\n\s+at /],
-  ["a string", "no disk", /thrown without a stack: 'no disk'/],
+  ["a string", "no disk", /thrown without a stack: no disk/],
   ["undefined", undefined, /thrown without a stack: undefined/],
   ["null", null, /thrown without a stack: null/],
 ];
@@ -94,6 +94,7 @@ test("loadHandlers() loads the handlers that come along", async () => {
 
 const broken: [text: string, message: RegExp][] = [
   ["export const other = {}", /exports no object named "handlers"/],
+  ["export const handlers = []", /exports no object named "handlers"/],
   ["export const handlers = 5", /exports no object named "handlers"/],
   ["export const handlers = { push: 'deploy.sh' }", /"push": its handler is not a function/],
   ["export const handlers = { 'a..b': () => {} }", /"a\.\.b": a pattern is made of names/],
@@ -171,6 +172,8 @@ test("the example handlers survive authentic payloads that lack every field", as
     "message.failed",
     "attacker.observed",
   ]) {
-    await dispatch(handlers, eventCalled(type), openMemoryLog().log);
+    for (const payload of [{}, null, "text", 5, [], { commits: {} }, { commits: [{ message: 5 }, null] }]) {
+      await dispatch(handlers, { ...eventCalled(type), payload }, openMemoryLog().log);
+    }
   }
 });

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { openLog } from "../../lib/log.ts";
 import { jsonAnswer } from "../../lib/receive/answer.ts";
 import { type Limits, openServer, type Receive } from "../../lib/receive/server.ts";
-import { exchange, parseLines, rawPost } from "../receiver.ts";
+import { exchange, openTestReceiver, parseAnswers, parseLines, rawPost, secret } from "../receiver.ts";
 
 const generous: Limits = {
   requestTimeoutSeconds: 30,
@@ -81,5 +81,63 @@ test("bodies that together hold too much memory are refused with 503, and there 
   release.resolve();
   for (const answers of await Promise.all(first)) assert.equal(answers[0]?.status, 200);
   assert.equal((await post())[0]?.status, 200);
+  await stop();
+});
+
+const unreadAnswers: [what: string, head: string, status: number][] = [
+  ["a health check with a body", "GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n", 200],
+  [
+    "a handshake that announces an endless body",
+    "POST /webhook/microsoft-graph?validationToken=x HTTP/1.1\r\nHost: a\r\nContent-Length: 9007199254740991\r\n\r\n",
+    200,
+  ],
+  [
+    "a chunked handshake",
+    "GET /webhook/dropbox?challenge=x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    200,
+  ],
+];
+for (const [what, head, status] of unreadAnswers) {
+  test(`${what} gets one answer, and its connection is closed`, async () => {
+    const environment = { WEBHOOK_SECRET_DROPBOX: secret, WEBHOOK_SECRET_MICROSOFT_GRAPH: secret };
+    const receiver = await openTestReceiver({ environment, requestTimeoutSeconds: 0.2 });
+    const socket = await connected(receiver.port);
+    socket.end(head); // our side ends: the answer is all that can still come
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    await once(socket, "close");
+    const answers = parseAnswers(Buffer.concat(chunks));
+    assert.deepEqual(
+      answers.map((answer) => [answer.status, answer.headers.get("connection")]),
+      [[status, "close"]],
+    );
+    await receiver.stop();
+  });
+}
+
+test("a body that comes one byte at a time costs what its pieces cost, not only its bytes", async () => {
+  let taken = 0;
+  let tell = () => {};
+  const { port, stop } = await open({ maxHeldBodyBytes: 3 * 256 }, async (arrival) => {
+    await arrival.readBody(5, () => {
+      taken += 1;
+      tell();
+    });
+    return jsonAnswer(200, {});
+  });
+  const whole = rawPost("12345", { Connection: "close" });
+  assert.equal((await exchange(port, whole))[0]?.status, 200);
+  taken = 0;
+  const untilTaken = (count: number) => (): Promise<void> =>
+    new Promise((resolve) => {
+      tell = () => taken >= count && resolve();
+      tell();
+    });
+  const [head, first, second, rest] = [[0, -5], [-5, -4], [-4, -3], [-3]].map(([from, to]) =>
+    whole.subarray(from, to),
+  );
+  assert(head && first && second && rest);
+  const [answer] = await exchange(port, head, first, untilTaken(1), second, untilTaken(2), rest);
+  assert.equal(answer?.status, 503);
   await stop();
 });

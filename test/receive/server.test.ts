@@ -60,7 +60,7 @@ const failures: { name: string; handler: Handler; stack: RegExp }[] = [
     handler: () => {
       throw "the disk is full";
     },
-    stack: /^thrown without a stack: 'the disk is full'$/,
+    stack: /^thrown without a stack: the disk is full$/,
   },
   {
     name: "undefined",
@@ -81,7 +81,7 @@ const failures: { name: string; handler: Handler; stack: RegExp }[] = [
     handler: () => {
       throw Object.create(null);
     },
-    stack: /^thrown without a stack: \[Object: null prototype\] \{\}$/,
+    stack: /^thrown without a stack: \{\}$/,
   },
   {
     name: "a rejected promise",
@@ -392,7 +392,11 @@ for (const [signal, code] of [
     gate.on("error", () => {});
     program.child.kill("SIGTERM");
     await program.waitFor('"message":"stopping"');
-    assert.equal(await program.end(signal), code);
+    // The echo of the first one, as npm and tsx send it, does not count: it has to come a moment later.
+    const again = setInterval(() => program.child.kill(signal), 50);
+    const [ended] = await once(program.child, "close");
+    clearInterval(again);
+    assert.equal(ended, code);
     assert.deepEqual(await answered, []);
     assert.ok(!program.output().includes('"message":"stopped"'));
   });
