@@ -11,16 +11,20 @@
  *     tsx webhook-receiver.ts --port 3010
  */
 import "./lib/node-version.ts";
+import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
+import { startRetention } from "./lib/keep/retention.ts";
+import { openStore } from "./lib/keep/store.ts";
 import { type Log, openLog, stackOf } from "./lib/log.ts";
 import { OperatorError } from "./lib/operator-error.ts";
-import { dispatch, loadHandlers } from "./lib/process/dispatch.ts";
-import type { Handlers } from "./lib/process/handlers.ts";
+import { type Keeper, openKeeper } from "./lib/process/keeper.ts";
+import { loadHandlers, type ReadyHandlers } from "./lib/process/loader.ts";
+import { openWorker } from "./lib/process/worker.ts";
 import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
-import { readEvent, type WebhookEvent } from "./lib/receive/event.ts";
+import { readEvent } from "./lib/receive/event.ts";
 import {
   allowedMethods,
   answerEcho,
@@ -29,15 +33,15 @@ import {
   fixedAnswer,
   mayBeFormHandshake,
 } from "./lib/receive/handshake.ts";
-import { type Arrival, openServer, type Server } from "./lib/receive/server.ts";
+import { type Arrival, openServer } from "./lib/receive/server.ts";
 import { hashChunk, readClaim, verify } from "./lib/receive/signature.ts";
 import { Refusal } from "./lib/refusal.ts";
 import { readSettings, type Settings } from "./lib/settings.ts";
 import { type Source, sourceAt } from "./lib/sources.ts";
-import { firstDelivery, logWelcome } from "./lib/welcome.ts";
+import { firstDelivery, logLeftover, logWelcome } from "./lib/welcome.ts";
 
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
-async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promise<Answer> {
+async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Promise<Answer> {
   const { method, path, headers, trail } = arrival;
   const receivedAt = new Date();
 
@@ -52,31 +56,33 @@ async function receive(arrival: Arrival, settings: Settings, keep: Keep): Promis
 
   // 3. How long is the body (411, 413), and what do the headers claim (401)? All before we hold a byte of it.
   const length = readContentLength(headers, maxBodyBytes(source, settings));
-  if (mayBeFormHandshake(source, arrival, length))
+  if (mayBeFormHandshake(source, arrival, length)) {
     return answerForm(source, await readWhole(arrival, length));
+  }
   const claim = readClaim(source, arrival);
 
   // 4. Read exactly that many bytes, hashing them as they come. Too short: 400, too slow: 408.
   await arrival.readBody(length, (chunk) => hashChunk(claim, chunk));
 
   // 5. Is the signature the one that our secret gives for these bytes, and is it fresh? Else 401.
-  const delivery = verify(claim, receivedAt);
+  const delivery = keeper.orQuarantine(claim, receivedAt, () => verify(claim, receivedAt));
   if (delivery.secret.age === "previous") trail.signedWith = "previous secret";
 
   // 6. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
-  const event = readEvent(delivery);
+  const event = keeper.orQuarantine(claim, receivedAt, () => readEvent(delivery));
   trail.event = event.type;
   trail.id = event.id;
   const answer = answerSigned(delivery, event);
   if (answer !== undefined) return answer;
 
-  // 7. Make sure that it cannot be lost. When this throws, the sender gets no yes, and sends again.
-  await keep(event);
+  // 7. Keep it: once, and on the disk. When the disk says no (503), the sender gets no yes, and sends again.
+  trail.outcome = await keeper.keep(delivery, event, receivedAt);
 
-  // 8. Say yes.
+  // 8. Say yes. The handlers run later: a slow one can never make the sender repeat itself.
   const { acceptedAnswer } = delivery.sender;
   if (acceptedAnswer !== undefined) return fixedAnswer(acceptedAnswer, event.payload, delivery.secret.key);
-  return jsonAnswer(200, { status: "accepted", id: event.id, event: event.type });
+  const status = trail.outcome === "duplicate" ? "duplicate" : "accepted";
+  return jsonAnswer(200, { status, id: event.id, event: event.type });
 }
 
 async function readWhole(arrival: Arrival, length: number): Promise<Buffer> {
@@ -91,9 +97,6 @@ function maxBodyBytes(source: Source, settings: Settings): number {
   return Math.min(settings.maxBodyBytes, Math.max(...limits));
 }
 
-/** Takes responsibility for an event. Once it returns, the sender is told that it need not send again. */
-type Keep = (event: WebhookEvent) => Promise<void>;
-
 /** All bodies that are being received may hold this much memory together. */
 const maxHeldBodyBytes = 256 * 1024 * 1024;
 const maxConnections = 10_000;
@@ -105,17 +108,42 @@ const stopDeadlineSeconds = 8;
 /** A signal that comes so soon after the first one is its echo. */
 const echoMilliseconds = 500;
 
+export type Receiver = {
+  listen(): Promise<number>;
+  /** Finishes what is in flight and what runs, and leaves the rest in the inbox. False when it took too long. */
+  stop(deadlineSeconds: number): Promise<boolean>;
+};
+
 /** Wires the parts to a receiver that is not listening yet. */
-export function openReceiver(settings: Settings, handlers: Handlers, log: Log): Server {
+export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log): Promise<Receiver> {
+  const store = await openStore(settings.inboxFile);
+  const leftover = await store.leftover();
+  const owner = `${process.pid}-${randomUUID()}`;
+  const worker = openWorker(store, handlers, log, { owner, concurrency: settings.concurrency });
+  const keeper = openKeeper(store, handlers, worker, log);
+  const retention = startRetention(store, settings.keepSeconds, log);
   const limits = {
     requestTimeoutSeconds: settings.requestTimeoutSeconds,
     maxHeldBodyBytes: Math.max(maxHeldBodyBytes, settings.maxBodyBytes),
     maxConnections,
     silenceSeconds,
   };
-  // An event is kept by handling it before the answer: if a handler throws, the sender sends it again.
-  const keep: Keep = (event) => dispatch(handlers, event, log);
-  return openServer(limits, log, (arrival) => receive(arrival, settings, keep));
+  const server = openServer(limits, log, (arrival) => receive(arrival, settings, keeper));
+
+  async function listen(): Promise<number> {
+    const port = await server.listen(settings.port, settings.host);
+    logWelcome(settings, port, log);
+    logLeftover(settings, leftover, log);
+    worker.poke();
+    return port;
+  }
+  async function stop(deadlineSeconds: number): Promise<boolean> {
+    retention.stop();
+    const [isFinished] = await Promise.all([server.stop(deadlineSeconds), worker.stop(deadlineSeconds)]);
+    await store.close();
+    return isFinished;
+  }
+  return { listen, stop };
 }
 
 async function main(): Promise<void> {
@@ -126,16 +154,15 @@ async function main(): Promise<void> {
   const log = openLog(settings.logFormat);
   process.on("exit", log.flush);
   endOnUncaught(log);
-  const server = openReceiver(settings, await loadHandlers(settings.handlersFile), log);
-  stopOnSignals(server, log);
-  const port = await server.listen(settings.port, settings.host);
-  logWelcome(settings, port, log);
+  const receiver = await openReceiver(settings, await loadHandlers(settings.handlersFile), log);
+  stopOnSignals(receiver, log);
+  const port = await receiver.listen();
   log.flush();
   if (process.stdout.isTTY) process.stdout.write(firstDelivery(settings, port) ?? "");
 }
 
 /** The first SIGTERM or SIGINT finishes what is in flight, a second one ends the process at once. */
-function stopOnSignals(server: Server, log: Log): void {
+function stopOnSignals(receiver: Receiver, log: Log): void {
   let stoppingSince: number | undefined;
   async function stop(signal: "SIGINT" | "SIGTERM"): Promise<void> {
     if (stoppingSince !== undefined) {
@@ -145,7 +172,7 @@ function stopOnSignals(server: Server, log: Log): void {
     }
     stoppingSince = performance.now();
     log.info("stopping", { signal });
-    if (!(await server.stop(stopDeadlineSeconds))) log.warn("gave up on what was still in flight");
+    if (!(await receiver.stop(stopDeadlineSeconds))) log.warn("gave up on what was still in flight");
     log.info("stopped");
     process.exit(0);
   }

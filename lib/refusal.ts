@@ -40,6 +40,7 @@ const table = {
   "headers-too-large": [431, "The request head is too large or has too many fields."],
   "internal-error": [500, "The receiver failed. The delivery was not accepted; send it again."],
   "memory-exhausted": [503, "The receiver is holding too many bodies. Try again shortly."],
+  "storage-unavailable": [503, "The delivery cannot be kept at the moment. Try again shortly."],
   stopping: [503, "The receiver is shutting down. Try again shortly."],
 } as const satisfies Record<string, readonly [status: number, detail: string]>;
 

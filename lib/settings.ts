@@ -22,6 +22,12 @@ export type Settings = {
   /** How long a request may take to arrive, from its first byte to the last byte of its body. */
   readonly requestTimeoutSeconds: number;
   readonly logFormat: Format;
+  /** The database; `:memory:` for one that is gone when the receiver ends. */
+  readonly inboxFile: string;
+  /** How long handled deliveries stay in it. */
+  readonly keepSeconds: number;
+  /** How many handlers run at the same time. */
+  readonly concurrency: number;
   readonly sources: ReadonlyMap<string, Source>;
   /** What the operator should hear about at the start. */
   readonly warnings: readonly string[];
@@ -50,6 +56,13 @@ const flags = {
   // 25 MB is GitHub's own cap. https://docs.github.com/en/webhooks/webhook-events-and-payloads
   "max-body": { value: "BYTES", default: "25mb", help: "largest body: 1048576, 512kb, 25mb" },
   "request-timeout": { value: "SECONDS", default: "30", help: "longest time for a request to arrive" },
+  inbox: {
+    value: "FILE",
+    default: "inbox.db",
+    help: "database of deliveries; :memory: for a throw-away one",
+  },
+  keep: { value: "TIME", default: "30d", help: "how long handled deliveries stay in it: 12h, 30d" },
+  concurrency: { value: "NUMBER", default: "10", help: "how many handlers run at the same time" },
   log: { value: "FORMAT", default: "pretty on a terminal, else json", help: "json or pretty" },
 } as const;
 
@@ -102,6 +115,9 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     maxBodyBytes: readBytes(value("max-body")),
     requestTimeoutSeconds: readSeconds(value("request-timeout")),
     logFormat: readFormat(find("log")),
+    inboxFile: readFile(value("inbox")),
+    keepSeconds: readDuration(value("keep")),
+    concurrency: readConcurrency(value("concurrency")),
     sources,
     warnings: [...warnings, ...unknownVariables(environment)],
     isFirstStart,
@@ -121,6 +137,9 @@ function parseFlags(argv: readonly string[]) {
     handlers: text,
     "max-body": text,
     "request-timeout": text,
+    inbox: text,
+    keep: text,
+    concurrency: text,
     log: text,
     help: { type: "boolean", short: "h" },
     version: { type: "boolean" },
@@ -190,6 +209,29 @@ function readSeconds({ text, name }: Given): number {
     throw new OperatorError(`${name}: expected 0.1 to 3600 seconds, not ${quoted(text)}`, 2);
   }
   return seconds;
+}
+
+function readFile({ text, name }: Given): string {
+  if (text.trim() !== "") return text;
+  throw new OperatorError(`${name}: expected a file name`, 2);
+}
+
+/** @returns seconds */
+function readDuration({ text, name }: Given): number {
+  const match = /^(\d{1,6})([smhd])$/.exec(text);
+  const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[match?.[2] ?? ""] ?? 0;
+  const seconds = Number(match?.[1]) * unit;
+  if (seconds >= 1 && seconds <= 3650 * 86_400) return seconds;
+  throw new OperatorError(
+    `${name}: expected a time such as 12h or 30d, at most 3650d, not ${quoted(text)}`,
+    2,
+  );
+}
+
+function readConcurrency({ text, name }: Given): number {
+  const number = Number(text);
+  if (/^\d{1,4}$/.test(text) && number >= 1 && number <= 1000) return number;
+  throw new OperatorError(`${name}: expected a number from 1 to 1000, not ${quoted(text)}`, 2);
 }
 
 function readFormat(given: Given | undefined): Format {

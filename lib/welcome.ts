@@ -1,6 +1,7 @@
 /**
  * The first lines: where to post, who may, and, for a person at a terminal, a first signed delivery to paste.
  */
+import type { Leftover } from "./keep/inbox.ts";
 import type { Log } from "./log.ts";
 import type { Settings } from "./settings.ts";
 import { defaultSourceName } from "./sources.ts";
@@ -18,6 +19,20 @@ export function logWelcome(settings: Settings, port: number, log: Log): void {
     url: `${originOf(settings.host, port)}${paths[0]}`,
     sources: [...settings.sources.keys()],
     paths,
+  });
+}
+
+/** What an earlier run has left behind, and which senders will not have tried again while nobody was there. */
+export function logLeftover(settings: Settings, { jobs, lastBeatAt }: Leftover, log: Log): void {
+  if (lastBeatAt === null) return;
+  const downSeconds = Math.max(0, Math.round((Date.now() - lastBeatAt) / 1000));
+  const neverAgain = [...settings.sources.values()].flatMap(({ senders }) =>
+    senders.filter(({ retries }) => retries === "never").map(({ title }) => title),
+  );
+  log.info("inbox", {
+    leftoverJobs: jobs,
+    downSeconds,
+    neverSendAgain: [...new Set(neverAgain)].join(", ") || undefined,
   });
 }
 

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openLog } from "../lib/log.ts";
 import type { Handlers } from "../lib/process/handlers.ts";
+import { readyHandlers } from "../lib/process/loader.ts";
 import { readSources } from "../lib/sources.ts";
 import { openReceiver } from "../webhook-receiver.ts";
 
@@ -38,6 +39,7 @@ export async function openTestReceiver(
     environment?: Record<string, string>;
     maxBodyBytes?: number;
     requestTimeoutSeconds?: number;
+    inboxFile?: string;
   } = {},
 ): Promise<TestReceiver> {
   let text = "";
@@ -52,13 +54,16 @@ export async function openTestReceiver(
     maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
     requestTimeoutSeconds: options.requestTimeoutSeconds ?? 30,
     logFormat: "json",
+    inboxFile: options.inboxFile ?? ":memory:",
+    keepSeconds: 30 * 86_400,
+    concurrency: 10,
     sources,
     warnings,
     isFirstStart: false,
     secretFile: undefined,
   } as const;
-  const server = openReceiver(settings, options.handlers ?? {}, log);
-  const port = await server.listen(0, settings.host);
+  const receiver = await openReceiver(settings, readyHandlers(options.handlers ?? {}), log);
+  const port = await receiver.listen();
   const logText = (): string => {
     log.flush();
     return text;
@@ -70,7 +75,7 @@ export async function openTestReceiver(
       return parseLines(logText());
     },
     logText,
-    stop: (deadlineSeconds = 5) => server.stop(deadlineSeconds),
+    stop: (deadlineSeconds = 5) => receiver.stop(deadlineSeconds),
   };
 }
 

@@ -3,20 +3,36 @@
  *
  * Each entry is an event pattern and a function. `pull_request.opened` runs for that event, `pull_request` for
  * all of its actions, `attacker.>` for everything below `attacker`, `*` for everything (see `pattern.ts`).
- * All entries that match are run. A handler may be run again for the same event, after a crash or when the
- * sender repeats itself: doing the thing twice has to be harmless. `event.id` is the same each time.
+ * Every entry that matches gets a job of its own: when one fails, the others do not run again.
  *
- * Throw when it did not work: the sender is then told to send again.
+ * A handler runs after the sender has had its answer, at least once, and again when the receiver was killed while
+ * it ran: doing the thing twice has to be harmless. `event.id` is the same each time.
+ * Throw when it did not work: it is tried again, later and later. In place of a function there may be an object:
+ *
+ *     push: { handle: deploy, retries: 3, timeoutSeconds: 600, orderBy: (event) => event.source }
  */
 import type { Log } from "../log.ts";
 import type { WebhookEvent } from "../receive/event.ts";
 
 export type Context = {
+  /** Which attempt this is, from 1. */
+  readonly attempt: number;
+  /** Aborted when the time is up, and when the receiver has to end. */
+  readonly signal: AbortSignal;
   /** Writes lines that carry the handler, the event and its id. */
   readonly log: Log;
 };
 export type Handler = (event: WebhookEvent, context: Context) => void | Promise<void>;
-export type Handlers = Readonly<Record<string, Handler>>;
+export type HandlerOptions = {
+  readonly handle: Handler;
+  /** How often it is tried again after the first time; 11 unless said. */
+  readonly retries?: number;
+  /** After this long an attempt has failed; 300 unless said. */
+  readonly timeoutSeconds?: number;
+  /** Events with the same key run one after the other, in the order they came, others beside them. */
+  readonly orderBy?: (event: WebhookEvent) => string;
+};
+export type Handlers = Readonly<Record<string, Handler | HandlerOptions>>;
 
 /**
  * The parts of the payloads that are used here. The signature proves who sent them, not that they are there: so

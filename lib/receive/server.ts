@@ -31,7 +31,7 @@ export type Arrival = {
   readonly trail: Trail;
 };
 
-export type Trail = { source?: string; event?: string; id?: string; signedWith?: string };
+export type Trail = { source?: string; event?: string; id?: string; outcome?: string; signedWith?: string };
 
 export type Receive = (arrival: Arrival) => Promise<Answer>;
 

@@ -1,0 +1,194 @@
+/**
+ * The inbox: what was accepted, once, and what is still to be done about it.
+ *
+ * Everything here is synchronous SQL on an open database and runs inside a transaction of its caller: the
+ * store's thread (`thread.ts`) while the receiver runs, the commands otherwise. Times come in from outside.
+ *
+ * A delivery is a state machine. First time: kept. Repeat of one whose jobs are pending, running or done: counted,
+ * and nothing runs. Repeat of one with dead jobs: those are revived, for that is what "Redeliver" means.
+ */
+import { createHash } from "node:crypto";
+import type { DatabaseSync } from "node:sqlite";
+
+/** A delivery on its way in, with the jobs that it brings. */
+export type Incoming = {
+  readonly source: string;
+  readonly sender: string;
+  readonly id: string;
+  /** False: the id may be forged, so it never makes another body pass for a repeat. */
+  readonly isIdSigned: boolean;
+  readonly event: string;
+  readonly hasFormFields: boolean;
+  /** As a JSON object. */
+  readonly headers: string;
+  readonly body: Uint8Array;
+  readonly receivedAt: number;
+  readonly jobs: readonly { readonly handler: string; readonly orderKey: string | null }[];
+};
+
+export type Outcome = "accepted" | "duplicate" | "revived";
+
+/** One event for one handler, claimed by this receiver: nobody else runs it. */
+export type Job = {
+  readonly job: number;
+  readonly handler: string;
+  readonly attempt: number;
+  readonly source: string;
+  readonly sender: string;
+  readonly id: string;
+  readonly event: string;
+  readonly hasFormFields: number;
+  readonly headers: string;
+  readonly body: Uint8Array;
+};
+
+/** How a job went; the owner is checked, for the job may have been taken over meanwhile. */
+export type Finish =
+  | { readonly state: "done" }
+  | { readonly state: "pending"; readonly error: string; readonly nextAttemptAt: number }
+  | { readonly state: "dead"; readonly error: string };
+
+export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
+
+export type Inbox = ReturnType<typeof openInbox>;
+
+export function openInbox(database: DatabaseSync) {
+  const insertDelivery = database.prepare(`
+    INSERT INTO deliveries (source, sender, id, event, digest, received_at, is_twin, has_form_fields, headers, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id, digest) DO NOTHING RETURNING number`);
+  const findTwin = database.prepare("SELECT 1 FROM deliveries WHERE source = ? AND id = ? LIMIT 1");
+  const countRepeat = database.prepare(`
+    UPDATE deliveries SET repeats = repeats + 1 WHERE source = ? AND id = ? AND digest = ? RETURNING number`);
+  const insertJob = database.prepare(
+    "INSERT INTO jobs (delivery, handler, state, next_attempt_at, order_key) VALUES (?, ?, 'pending', ?, ?)",
+  );
+  const reviveJobs = database.prepare(`
+    UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = ?, finished_at = NULL
+    WHERE delivery = ? AND state = 'dead'`);
+  // One statement, so that two receivers never claim one job. A job waits for the earlier ones of its key.
+  const claimJobs = database.prepare(`
+    UPDATE jobs SET state = 'running', owner = ?1, attempts = attempts + 1
+    WHERE number IN (
+      SELECT number FROM jobs
+      WHERE state = 'pending' AND next_attempt_at <= ?2 AND handler IN (SELECT value FROM json_each(?3))
+        AND (order_key IS NULL OR NOT EXISTS (
+          SELECT 1 FROM jobs AS earlier
+          WHERE earlier.handler = jobs.handler AND earlier.order_key = jobs.order_key
+            AND earlier.number < jobs.number AND earlier.state IN ('pending', 'running')))
+      ORDER BY next_attempt_at LIMIT ?4)
+    RETURNING number AS job, delivery, handler, attempts AS attempt`);
+  const readDelivery = database.prepare(`
+    SELECT source, sender, id, event, has_form_fields AS hasFormFields, headers, body FROM deliveries WHERE number = ?`);
+  const findNextAttempt = database.prepare(
+    "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending'",
+  );
+  const finishJob = database.prepare(`
+    UPDATE jobs SET state = ?, last_error = coalesce(?, last_error), next_attempt_at = coalesce(?, next_attempt_at),
+      finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?`);
+  const releaseJobs = database.prepare(`
+    UPDATE jobs SET state = 'pending', owner = NULL, attempts = attempts - 1 WHERE state = 'running' AND owner = ?`);
+  const writeBeat = database.prepare(`
+    INSERT INTO receivers (owner, beat, beat_at) VALUES (?1, 1, ?2)
+    ON CONFLICT (owner) DO UPDATE SET beat = beat + 1, beat_at = ?2`);
+  const readBeats = database.prepare("SELECT owner, beat FROM receivers WHERE owner <> ?");
+  const removeReceiver = database.prepare("DELETE FROM receivers WHERE owner = ?");
+  // Attempts stay counted: a handler that ends the process again and again must become dead some day.
+  const freeJobs = database.prepare(`
+    UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?2,
+      last_error = 'the receiver ended while this ran' WHERE state = 'running' AND owner = ?1`);
+  const freeOrphans = database.prepare(`
+    UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?
+    WHERE state = 'running' AND owner NOT IN (SELECT owner FROM receivers)`);
+  const countLeftover = database.prepare(
+    "SELECT count(*) AS jobs FROM jobs WHERE state IN ('pending', 'running')",
+  );
+  const readLastBeat = database.prepare("SELECT max(beat_at) AS at FROM receivers");
+
+  return {
+    /** Keeps a delivery with its jobs, or finds that it is here already. */
+    accept(incoming: Incoming): Outcome {
+      const { source, id, isIdSigned, body, receivedAt } = incoming;
+      const digest = isIdSigned ? new Uint8Array() : createHash("sha256").update(body).digest();
+      const isTwin = !isIdSigned && findTwin.get(source, id) !== undefined ? 1 : 0;
+      const { sender, event, hasFormFields, headers } = incoming;
+      const row = insertDelivery.get(
+        source,
+        sender,
+        id,
+        event,
+        digest,
+        receivedAt,
+        isTwin,
+        hasFormFields ? 1 : 0,
+        headers,
+        body,
+      );
+      if (row !== undefined) {
+        for (const { handler, orderKey } of incoming.jobs)
+          insertJob.run(Number(row.number), handler, receivedAt, orderKey);
+        return "accepted";
+      }
+      const repeated = countRepeat.get(source, id, digest);
+      const revived = reviveJobs.run(receivedAt, Number(repeated?.number));
+      return Number(revived.changes) > 0 ? "revived" : "duplicate";
+    },
+
+    /**
+     * Takes up to `limit` jobs that are due and whose handler is one of `handlers`.
+     * @returns the jobs, and when the next one is due (null: none is waiting)
+     */
+    claim(
+      owner: string,
+      handlers: readonly string[],
+      limit: number,
+      now: number,
+    ): { jobs: Job[]; nextAttemptAt: number | null } {
+      const claimed = claimJobs.all(owner, now, JSON.stringify(handlers), limit);
+      const jobs = claimed.map(
+        (row) => ({ ...row, ...readDelivery.get(Number(row.delivery)) }) as unknown as Job,
+      );
+      const at = findNextAttempt.get()?.at ?? null;
+      return { jobs: jobs.sort((a, b) => a.job - b.job), nextAttemptAt: at === null ? null : Number(at) };
+    },
+
+    /** @returns false when the job is not this owner's any more */
+    finish(owner: string, job: number, finish: Finish, now: number): boolean {
+      const error = "error" in finish ? finish.error : null;
+      const nextAttemptAt = finish.state === "pending" ? finish.nextAttemptAt : null;
+      const finishedAt = finish.state === "pending" ? null : now;
+      return Number(finishJob.run(finish.state, error, nextAttemptAt, finishedAt, job, owner).changes) > 0;
+    },
+
+    /** Gives back what this owner has claimed and not finished, as if it had never begun, and signs it off. */
+    release(owner: string): void {
+      releaseJobs.run(owner);
+    },
+
+    beat(owner: string, now: number): void {
+      writeBeat.run(owner, now);
+    },
+
+    /** The beats of the other receivers: who has the same beat for long has stopped. */
+    otherBeats(owner: string): { owner: string; beat: number }[] {
+      return readBeats.all(owner).map((row) => ({ owner: String(row.owner), beat: Number(row.beat) }));
+    },
+
+    /** Frees the jobs of a receiver that has stopped. @returns how many */
+    bury(owner: string, now: number): number {
+      const freed = Number(freeJobs.run(owner, now).changes);
+      removeReceiver.run(owner);
+      return freed;
+    },
+
+    /** Frees jobs whose owner is not even in the list. */
+    freeOrphans(now: number): void {
+      freeOrphans.run(now);
+    },
+
+    /** What an earlier run has left behind. */
+    leftover(): Leftover {
+      const at = readLastBeat.get()?.at ?? null;
+      return { jobs: Number(countLeftover.get()?.jobs), lastBeatAt: at === null ? null : Number(at) };
+    },
+  };
+}

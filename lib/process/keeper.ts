@@ -1,0 +1,79 @@
+/**
+ * Between the journey of a request and the inbox: what is kept of a delivery, and what of a refused request.
+ */
+import type { Outcome } from "../keep/inbox.ts";
+import { quarantineGate } from "../keep/quarantine.ts";
+import type { Store } from "../keep/store.ts";
+import type { Log } from "../log.ts";
+import { errorLine } from "../operator-error.ts";
+import type { WebhookEvent } from "../receive/event.ts";
+import type { Claim, Delivery } from "../receive/signature.ts";
+import { Refusal } from "../refusal.ts";
+import { isIdSigned, type ReadySender } from "../senders/ready.ts";
+import { jobsFor, type ReadyHandlers } from "./loader.ts";
+import type { JobWorker } from "./worker.ts";
+
+export type Keeper = {
+  /** Resolves once the event and its jobs are on the disk; rejects with a Refusal (503) when they are not. */
+  keep(delivery: Delivery, event: WebhookEvent, receivedAt: Date): Promise<Outcome>;
+  /** Does `judge`; when it refuses, the request is put into quarantine, and refused all the same. */
+  orQuarantine<Verdict>(claim: Claim, receivedAt: Date, judge: () => Verdict): Verdict;
+};
+
+export function openKeeper(
+  store: Store,
+  handlers: ReadyHandlers,
+  worker: Pick<JobWorker, "poke">,
+  log: Log,
+): Keeper {
+  const mayEnter = quarantineGate();
+
+  function putAway({ source, head, chunks }: Claim, receivedAt: Date, reason: string): void {
+    if (!mayEnter(receivedAt)) return;
+    const { method, target, headers, rawHeaders } = head;
+    const body = Buffer.concat(chunks);
+    const refused = { source: source.name, receivedAt: receivedAt.getTime(), reason, body };
+    store
+      .quarantine({ ...refused, head: JSON.stringify({ method, target, headers, rawHeaders }) })
+      .catch((thrown: unknown) =>
+        log.warn("a refused request could not be kept", { why: errorLine(thrown) }),
+      );
+  }
+
+  return {
+    async keep(delivery, event, receivedAt) {
+      const outcome = await store.accept(incomingFrom(delivery.sender, event, handlers, receivedAt));
+      if (outcome !== "duplicate") worker.poke();
+      return outcome;
+    },
+    orQuarantine(claim, receivedAt, judge) {
+      try {
+        return judge();
+      } catch (thrown) {
+        if (thrown instanceof Refusal) putAway(claim, receivedAt, thrown.code);
+        throw thrown;
+      }
+    },
+  };
+}
+
+/** The row that an authentic event becomes, with its jobs. */
+export function incomingFrom(
+  sender: ReadySender,
+  event: WebhookEvent,
+  handlers: ReadyHandlers,
+  receivedAt: Date,
+) {
+  return {
+    source: event.source,
+    sender: event.sender,
+    id: event.id,
+    isIdSigned: isIdSigned(sender),
+    event: event.type,
+    hasFormFields: sender.hasFormFields === true,
+    headers: JSON.stringify(event.headers),
+    body: event.body,
+    receivedAt: receivedAt.getTime(),
+    jobs: jobsFor(handlers, event),
+  };
+}

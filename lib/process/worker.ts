@@ -1,0 +1,217 @@
+/**
+ * Runs the jobs: claims what is due, calls the handler, and says how it went: done, again later, or dead.
+ *
+ * A handler may throw at once, reject, throw a string, never return, or end the process. Whatever it does, its job
+ * stays in the inbox until it is done or dead. The receiver beats while it lives: when its beat stops, another
+ * one on the same file, or the next start, takes its jobs over.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Job } from "../keep/inbox.ts";
+import type { Store } from "../keep/store.ts";
+import { type Log, stackOf } from "../log.ts";
+import { errorLine } from "../operator-error.ts";
+import type { WebhookEvent } from "../receive/event.ts";
+import { parsePayload } from "../senders/payload.ts";
+import { backoffMilliseconds } from "./backoff.ts";
+import type { ReadyHandler, ReadyHandlers } from "./loader.ts";
+
+export type JobWorker = {
+  /** There may be something to do. */
+  poke(): void;
+  /**
+   * Claims nothing more and waits for what runs. Then the handlers are told to stop (`signal`), and after a last
+   * moment what still runs is given back to the inbox as if it had never begun.
+   */
+  stop(deadlineSeconds: number): Promise<void>;
+};
+
+type Options = { readonly owner: string; readonly concurrency: number };
+
+/** Other processes put jobs into the file too (`replay`, a second receiver): look for them this often. */
+const lookMilliseconds = 1000;
+const beatMilliseconds = 1000;
+/** A receiver whose beat has not changed over this many looks of ours is dead: some 5 seconds. */
+const deadAfterLooks = 5;
+/** How long handlers have after they were told to stop. */
+const lastMomentMilliseconds = 1000;
+const maxErrorCharacters = 4000;
+
+export function openWorker(
+  store: Store,
+  handlers: ReadyHandlers,
+  log: Log,
+  { owner, concurrency }: Options,
+): JobWorker {
+  const names = [...handlers.keys()];
+  const running = new Map<Promise<void>, AbortController>();
+  const seen = new Map<string, { beat: number; looks: number }>();
+  let isClaiming = false;
+  let isPoked = false;
+  let isStopping = false;
+  let timer: NodeJS.Timeout | undefined;
+  const beating = setInterval(() => void guard(beat), beatMilliseconds);
+  void guard(beat);
+
+  /** The disk may say no at any time. Then the job stays where it is, and the next look tries again. */
+  async function guard(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (thrown) {
+      log.error("the inbox does not answer", { why: errorLine(thrown) });
+    }
+  }
+
+  async function beat(): Promise<void> {
+    const now = Date.now();
+    await store.beat(owner, now);
+    const others = await store.otherBeats(owner);
+    for (const other of others) {
+      const before = seen.get(other.owner);
+      const looks = before?.beat === other.beat ? before.looks + 1 : 0;
+      seen.set(other.owner, { beat: other.beat, looks });
+      if (looks < deadAfterLooks) continue;
+      seen.delete(other.owner);
+      const jobs = await store.bury(other.owner, now);
+      if (jobs > 0) log.warn("took over the jobs of a receiver that has ended", { jobs });
+    }
+  }
+
+  function poke(): void {
+    isPoked = true;
+    if (!isClaiming && !isStopping) void guard(fill);
+  }
+
+  /** Claims until nothing is due or every place is taken. */
+  async function fill(): Promise<void> {
+    isClaiming = true;
+    let waitMilliseconds = lookMilliseconds;
+    try {
+      while (isPoked && !isStopping && running.size < concurrency) {
+        isPoked = false;
+        const now = Date.now();
+        const { jobs, nextAttemptAt } = await store.claim(owner, names, concurrency - running.size, now);
+        for (const job of jobs) start(job);
+        if (nextAttemptAt !== null)
+          waitMilliseconds = Math.min(lookMilliseconds, Math.max(1, nextAttemptAt - now));
+      }
+    } finally {
+      isClaiming = false;
+      clearTimeout(timer);
+      if (!isStopping) timer = setTimeout(poke, waitMilliseconds);
+    }
+  }
+
+  function start(job: Job): void {
+    const controller = new AbortController();
+    const ended = guard(() => attempt(job, controller)).then(() => {
+      running.delete(ended);
+      poke();
+    });
+    running.set(ended, controller);
+  }
+
+  async function attempt(job: Job, controller: AbortController): Promise<void> {
+    const handler = handlers.get(job.handler);
+    if (handler === undefined) throw new TypeError(`claimed a job of ${job.handler}, which is not a handler`);
+    const bound = log.with({ handler: job.handler, event: job.event, id: job.id });
+    const limit = handler.retries + 1;
+    // More than the limit: its process ended in every attempt, before it could be told.
+    const failure =
+      job.attempt > limit
+        ? { thrown: new Error("ended the process in its last attempt") }
+        : await call(handler, job, controller, bound);
+    if (isStopping && controller.signal.aborted) return; // given back by stop()
+
+    const now = Date.now();
+    if (failure === undefined) return finish(job, { state: "done" }, now, bound);
+    const error = stackOf(failure.thrown).slice(0, maxErrorCharacters);
+    if (job.attempt >= limit) {
+      bound.error("handler failed for good; the job is dead", { attempt: job.attempt, stack: error });
+      return finish(job, { state: "dead", error }, now, bound);
+    }
+    const delay = backoffMilliseconds(job.attempt, Math.random());
+    bound.warn("handler failed", {
+      attempt: job.attempt,
+      againInSeconds: Math.round(delay / 100) / 10,
+      stack: error,
+    });
+    return finish(job, { state: "pending", error, nextAttemptAt: now + delay }, now, bound);
+  }
+
+  async function finish(
+    job: Job,
+    how: Parameters<Store["finish"]>[2],
+    now: number,
+    bound: Log,
+  ): Promise<void> {
+    // The place stays taken until the disk has said yes: a job that cannot be marked must not run again and again.
+    for (let pauseMilliseconds = 500; ; pauseMilliseconds = Math.min(30_000, pauseMilliseconds * 2)) {
+      try {
+        const isOurs = await store.finish(owner, job.job, how, now);
+        if (!isOurs) bound.warn("another receiver has taken this job over meanwhile");
+        return;
+      } catch (thrown) {
+        if (isStopping) throw thrown;
+        bound.error("cannot mark the job; trying again", { state: how.state, why: errorLine(thrown) });
+        await sleep(pauseMilliseconds, undefined, { ref: false });
+      }
+    }
+  }
+
+  async function stop(deadlineSeconds: number): Promise<void> {
+    isStopping = true;
+    clearTimeout(timer);
+    await settled(deadlineSeconds * 1000 - lastMomentMilliseconds);
+    if (running.size > 0) {
+      for (const controller of running.values()) controller.abort(new Error("the receiver is shutting down"));
+      await settled(lastMomentMilliseconds);
+      log.warn("handlers were still running; their jobs run again after the next start", {
+        jobs: running.size,
+      });
+    }
+    clearInterval(beating);
+    await guard(() => store.release(owner));
+  }
+
+  async function settled(milliseconds: number): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const alarm = setTimeout(resolve, Math.max(0, milliseconds));
+    await Promise.race([late, Promise.all(running.keys())]);
+    clearTimeout(alarm);
+  }
+
+  return { poke, stop };
+}
+
+/** Calls the handler. @returns what it threw (which may be anything), or undefined */
+async function call(
+  { handle, timeoutSeconds }: ReadyHandler,
+  job: Job,
+  controller: AbortController,
+  log: Log,
+): Promise<{ thrown: unknown } | undefined> {
+  const timer = setTimeout(
+    () => controller.abort(new Error(`timed out after ${timeoutSeconds} s`)),
+    timeoutSeconds * 1000,
+  );
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  controller.signal.addEventListener("abort", () => reject(controller.signal.reason));
+  try {
+    const context = { attempt: job.attempt, signal: controller.signal, log };
+    // A handler that never returns is left behind when its time is up.
+    await Promise.race([aborted, (async () => handle(eventOf(job), context))()]);
+    return undefined;
+  } catch (thrown) {
+    return { thrown };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The event as it was when it came in: parsed again from the same bytes. */
+export function eventOf(job: Omit<Job, "job" | "handler" | "attempt">): WebhookEvent {
+  const headers = JSON.parse(job.headers) as WebhookEvent["headers"];
+  const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.byteLength);
+  const payload = parsePayload(body, headers["content-type"], job.hasFormFields === 1);
+  return { source: job.source, sender: job.sender, type: job.event, id: job.id, payload, body, headers };
+}
