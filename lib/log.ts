@@ -23,7 +23,7 @@ export type Log = {
 };
 
 /** Header and payload names whose values open doors. `signature` too: one is good for a replay. */
-const secretName =
+export const secretName =
   /secret|token|password|authorization|cookie|signature|hmac|client[-_]?state|api[-_]?key|private[-_]?key/i;
 
 /**
@@ -116,8 +116,8 @@ function renderValue(name: string, value: unknown): string {
   );
 }
 
-/** Text from outside must not move the cursor, recolour the terminal or forge a second line. */
-function printable(text: string): string {
+/** Text from outside, safe to show: it must not move the cursor, recolour the terminal or forge a second line. */
+export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;

@@ -28,6 +28,8 @@ export type TestReceiver = {
   /** Every line logged so far. */
   readonly lines: readonly Line[];
   readonly logText: () => string;
+  /** Resolves once so many lines for which `isWanted` holds have been logged, to these lines. */
+  waitForLines(count: number, isWanted: (line: Line) => boolean): Promise<Line[]>;
   /** Stops it as a signal would; true when everything in flight was answered in time. */
   stop(deadlineSeconds?: number): Promise<boolean>;
 };
@@ -43,8 +45,10 @@ export async function openTestReceiver(
   } = {},
 ): Promise<TestReceiver> {
   let text = "";
+  const lookers = new Set<() => void>();
   const log = openLog("json", (more) => {
     text += more;
+    for (const look of lookers) look();
   });
   const { sources, warnings } = readSources(options.environment ?? { WEBHOOK_SECRET: secret }, true);
   const settings = {
@@ -75,6 +79,17 @@ export async function openTestReceiver(
       return parseLines(logText());
     },
     logText,
+    waitForLines: (count, isWanted) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          const found = parseLines(text).filter(isWanted);
+          if (found.length < count) return;
+          lookers.delete(look);
+          resolve(found);
+        };
+        lookers.add(look);
+        look();
+      }),
     stop: (deadlineSeconds = 5) => receiver.stop(deadlineSeconds),
   };
 }

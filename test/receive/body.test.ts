@@ -229,15 +229,12 @@ test("nothing is held of an upload that was refused before its body", async (t) 
 
 test("10,000 refused requests leave memory where it was", async (t) => {
   // A receiver whose log lines go nowhere: kept, they would be the leak.
-  const request = readSettings(["--env-file", "/dev/null"], { WEBHOOK_SECRET: secret });
+  const request = readSettings(["--env-file", "/dev/null", "--port", "0", "--inbox", ":memory:"], { WEBHOOK_SECRET: secret });
   assert.ok("settings" in request);
-  const server = openReceiver(
-    request.settings,
-    {},
-    openLog("json", () => {}),
-  );
-  const port = await server.listen(0, "127.0.0.1");
-  t.after(() => server.stop(5));
+  const silent = openLog("json", () => {});
+  const receiver = await openReceiver(request.settings, new Map(), silent);
+  const port = await receiver.listen();
+  t.after(() => receiver.stop(5));
 
   const kinds: { status: number; bytes: Buffer }[] = [
     { status: 401, bytes: rawPost("{}", { "X-Hub-Signature-256": undefined }) },
