@@ -132,8 +132,8 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
 
   async function listen(): Promise<number> {
     const port = await server.listen(settings.port, settings.host);
-    logWelcome(settings, port, log);
     logLeftover(settings, leftover, log);
+    logWelcome(settings, port, log);
     worker.poke();
     return port;
   }
@@ -195,7 +195,7 @@ async function run(): Promise<void> {
   } catch (thrown) {
     if (!(thrown instanceof OperatorError)) throw thrown;
     process.stderr.write(`webhook-receiver: ${thrown.message}\n`);
-    process.exitCode = thrown.exitCode;
+    process.exit(thrown.exitCode); // the inbox's thread would keep it alive
   }
 }
 

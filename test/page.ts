@@ -2,7 +2,8 @@
  * A reader of our pages: does what a page says, in two terminals, and reports what is not as it says.
  *
  * A page has fenced blocks. A `sh` block is what the reader pastes; the `text` block that must follow it is everything
- * it prints; a `log` block behind that is everything the receiver logs meanwhile. All are compared line by line.
+ * it prints; a `log` block behind that is everything the receiver logs meanwhile, in any order: handlers run when
+ * they run. All are compared line by line.
  * `…` matches anything within its line: times, ids, milliseconds; alone on a line, any number of lines.
  * The blocks run in the order of the page, in one bash that keeps its variables, with the real port in place of 3010.
  *
@@ -18,6 +19,7 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import type { TestContext } from "node:test";
 import { projectFolder } from "./receiver.ts";
 
@@ -285,11 +287,30 @@ export async function followPage(t: TestContext, text: string, about: Page = {})
     const { port } = receiver;
     const commands = command.lines.map((line) => line.replaceAll(pageOrigin, `127.0.0.1:${port}`));
     reports.push(...differences(shown, port, await shell.run(commands)));
+    await untilIdle(folder);
     const lines = await receiver.linesSince();
-    if (logged !== undefined) reports.push(...differences(logged, port, lines));
+    if (logged !== undefined) reports.push(...differences(logged, port, inOrderOf(logged, lines)));
   }
   await stopReceiver();
   return reports;
+}
+
+/** Waits until every job of the receiver in this folder has been run. */
+async function untilIdle(folder: string): Promise<void> {
+  const database = new DatabaseSync(join(folder, "inbox.db"), { readOnly: true });
+  const count = database.prepare("SELECT count(*) AS jobs FROM jobs WHERE state IN ('pending', 'running')");
+  while (Number(count.get()?.jobs) > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  database.close();
+}
+
+/** The lines that were seen, each at the place where the page expects it, the others behind them. */
+function inOrderOf({ lines: expected }: Block, seen: readonly string[]): string[] {
+  const rest = [...seen];
+  const placed = expected.flatMap((line) => {
+    const at = rest.findIndex((actual) => patternOf(line).test(actual));
+    return rest.splice(at === -1 ? 0 : at, 1);
+  });
+  return [...placed, ...rest];
 }
 
 /** The scripts of a clone post to this port as if it were 3010, so that a reader's own command runs them. */

@@ -12,8 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openLog } from "../lib/log.ts";
-import type { Handlers } from "../lib/process/handlers.ts";
-import { readyHandlers } from "../lib/process/loader.ts";
+import type { Handler, Handlers } from "../lib/process/handlers.ts";
+import { type ReadyHandlers, readyHandlers } from "../lib/process/loader.ts";
 import { readSources } from "../lib/sources.ts";
 import { openReceiver } from "../webhook-receiver.ts";
 
@@ -28,6 +28,8 @@ export type TestReceiver = {
   /** Every line logged so far. */
   readonly lines: readonly Line[];
   readonly logText: () => string;
+  /** Resolves once every accepted delivery has been handled; for receivers whose only handler is `*`. */
+  allHandled(): Promise<void>;
   /** Resolves once so many lines for which `isWanted` holds have been logged, to these lines. */
   waitForLines(count: number, isWanted: (line: Line) => boolean): Promise<Line[]>;
   /** Stops it as a signal would; true when everything in flight was answered in time. */
@@ -37,7 +39,7 @@ export type TestReceiver = {
 /** @param options what differs from an ordinary receiver with `secret` as WEBHOOK_SECRET */
 export async function openTestReceiver(
   options: {
-    handlers?: Handlers;
+    handlers?: Handlers | ReadyHandlers;
     environment?: Record<string, string>;
     maxBodyBytes?: number;
     requestTimeoutSeconds?: number;
@@ -50,6 +52,17 @@ export async function openTestReceiver(
     text += more;
     for (const look of lookers) look();
   });
+  function until(isTrue: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!isTrue()) return;
+        lookers.delete(look);
+        resolve();
+      };
+      lookers.add(look);
+      look();
+    });
+  }
   const { sources, warnings } = readSources(options.environment ?? { WEBHOOK_SECRET: secret }, true);
   const settings = {
     host: "127.0.0.1",
@@ -66,8 +79,26 @@ export async function openTestReceiver(
     isFirstStart: false,
     secretFile: undefined,
   } as const;
-  const receiver = await openReceiver(settings, readyHandlers(options.handlers ?? {}), log);
+  const { handlers = {} } = options;
+  const readied = new Map(
+    handlers instanceof Map ? (handlers as ReadyHandlers) : readyHandlers(handlers as Handlers),
+  );
+  let runs = 0;
+  for (const [pattern, handler] of readied) {
+    const handle: Handler = async (event, context) => {
+      try {
+        await handler.handle(event, context);
+      } finally {
+        runs += 1;
+        for (const look of lookers) look();
+      }
+    };
+    readied.set(pattern, { ...handler, handle });
+  }
+  const receiver = await openReceiver(settings, readied, log);
   const port = await receiver.listen();
+  log.flush();
+  text = ""; // what follows is about deliveries
   const logText = (): string => {
     log.flush();
     return text;
@@ -79,17 +110,13 @@ export async function openTestReceiver(
       return parseLines(logText());
     },
     logText,
-    waitForLines: (count, isWanted) =>
-      new Promise((resolve) => {
-        const look = (): void => {
-          const found = parseLines(text).filter(isWanted);
-          if (found.length < count) return;
-          lookers.delete(look);
-          resolve(found);
-        };
-        lookers.add(look);
-        look();
-      }),
+    allHandled: () =>
+      until(() => runs >= parseLines(logText()).filter((line) => line.outcome === "accepted").length),
+    waitForLines: async (count, isWanted) => {
+      const found = () => parseLines(text).filter(isWanted);
+      await until(() => found().length >= count);
+      return found();
+    },
     stop: (deadlineSeconds = 5) => receiver.stop(deadlineSeconds),
   };
 }

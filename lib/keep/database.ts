@@ -28,7 +28,7 @@ const steps: readonly string[] = [
     received_at INTEGER NOT NULL,         -- Unix time in milliseconds
     repeats INTEGER NOT NULL DEFAULT 0,   -- how often the sender has sent it again
     is_twin INTEGER NOT NULL DEFAULT 0,   -- 1: there was another body under the same unsigned id before
-    has_form_fields INTEGER NOT NULL,     -- 1: a form's fields are the payload
+    form TEXT,                            -- how the sender uses forms: see senders/payload.ts
     headers TEXT NOT NULL,                -- a JSON object
     body BLOB NOT NULL
   ) STRICT;

@@ -9,6 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
+import type { FormUse } from "../senders/payload.ts";
 
 /** A delivery on its way in, with the jobs that it brings. */
 export type Incoming = {
@@ -18,7 +19,7 @@ export type Incoming = {
   /** False: the id may be forged, so it never makes another body pass for a repeat. */
   readonly isIdSigned: boolean;
   readonly event: string;
-  readonly hasFormFields: boolean;
+  readonly form: FormUse | null;
   /** As a JSON object. */
   readonly headers: string;
   readonly body: Uint8Array;
@@ -37,7 +38,7 @@ export type Job = {
   readonly sender: string;
   readonly id: string;
   readonly event: string;
-  readonly hasFormFields: number;
+  readonly form: FormUse | null;
   readonly headers: string;
   readonly body: Uint8Array;
 };
@@ -54,7 +55,7 @@ export type Inbox = ReturnType<typeof openInbox>;
 
 export function openInbox(database: DatabaseSync) {
   const insertDelivery = database.prepare(`
-    INSERT INTO deliveries (source, sender, id, event, digest, received_at, is_twin, has_form_fields, headers, body)
+    INSERT INTO deliveries (source, sender, id, event, digest, received_at, is_twin, form, headers, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id, digest) DO NOTHING RETURNING number`);
   const findTwin = database.prepare("SELECT 1 FROM deliveries WHERE source = ? AND id = ? LIMIT 1");
   const countRepeat = database.prepare(`
@@ -78,7 +79,7 @@ export function openInbox(database: DatabaseSync) {
       ORDER BY next_attempt_at LIMIT ?4)
     RETURNING number AS job, delivery, handler, attempts AS attempt`);
   const readDelivery = database.prepare(`
-    SELECT source, sender, id, event, has_form_fields AS hasFormFields, headers, body FROM deliveries WHERE number = ?`);
+    SELECT source, sender, id, event, form, headers, body FROM deliveries WHERE number = ?`);
   const findNextAttempt = database.prepare(
     "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending'",
   );
@@ -110,7 +111,7 @@ export function openInbox(database: DatabaseSync) {
       const { source, id, isIdSigned, body, receivedAt } = incoming;
       const digest = isIdSigned ? new Uint8Array() : createHash("sha256").update(body).digest();
       const isTwin = !isIdSigned && findTwin.get(source, id) !== undefined ? 1 : 0;
-      const { sender, event, hasFormFields, headers } = incoming;
+      const { sender, event, form, headers } = incoming;
       const row = insertDelivery.get(
         source,
         sender,
@@ -119,7 +120,7 @@ export function openInbox(database: DatabaseSync) {
         digest,
         receivedAt,
         isTwin,
-        hasFormFields ? 1 : 0,
+        form,
         headers,
         body,
       );

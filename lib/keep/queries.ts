@@ -5,6 +5,7 @@
  * all deliveries go through the index on the time of arrival, which holds everything that is filtered by.
  */
 import type { DatabaseSync } from "node:sqlite";
+import type { FormUse } from "../senders/payload.ts";
 
 export const states = ["pending", "running", "done", "dead"] as const;
 export type State = (typeof states)[number];
@@ -38,7 +39,7 @@ export type Summary = {
 /** Everything about one delivery except its jobs. */
 export type StoredDelivery = Summary & {
   readonly sender: string;
-  readonly hasFormFields: number;
+  readonly form: FormUse | null;
   /** As a JSON object. */
   readonly headers: string;
   readonly body: Uint8Array;
@@ -116,7 +117,7 @@ export function namedDeliveries(
 }
 
 export function readDelivery(database: DatabaseSync, number: number): StoredDelivery | undefined {
-  const sql = `SELECT ${summaryColumns}, sender, has_form_fields AS hasFormFields, headers, body
+  const sql = `SELECT ${summaryColumns}, sender, form, headers, body
     FROM deliveries WHERE number = ?`;
   return database.prepare(sql).get(number) as unknown as StoredDelivery | undefined;
 }

@@ -70,7 +70,7 @@ export function incomingFrom(
     id: event.id,
     isIdSigned: isIdSigned(sender),
     event: event.type,
-    hasFormFields: sender.hasFormFields === true,
+    form: sender.form ?? null,
     headers: JSON.stringify(event.headers),
     body: event.body,
     receivedAt: receivedAt.getTime(),

@@ -212,6 +212,6 @@ async function call(
 export function eventOf(job: Omit<Job, "job" | "handler" | "attempt">): WebhookEvent {
   const headers = JSON.parse(job.headers) as WebhookEvent["headers"];
   const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.byteLength);
-  const payload = parsePayload(body, headers["content-type"], job.hasFormFields === 1);
+  const payload = parsePayload(body, job.form ?? undefined);
   return { source: job.source, sender: job.sender, type: job.event, id: job.id, payload, body, headers };
 }

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openLog } from "../../lib/log.ts";
-import { dispatch, loadHandlers } from "../../lib/process/dispatch.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
+import { jobsFor, loadHandlers, readyHandlers } from "../../lib/process/loader.ts";
 import type { WebhookEvent } from "../../lib/receive/event.ts";
-import { openTestReceiver, parseLines, sign } from "../receiver.ts";
+import { openTestReceiver, sign } from "../receiver.ts";
 
 function eventCalled(type: string): WebhookEvent {
   return {
@@ -21,75 +21,63 @@ function eventCalled(type: string): WebhookEvent {
   };
 }
 
-function openMemoryLog() {
-  let text = "";
-  const log = openLog("json", (more) => {
-    text += more;
-  });
-  return {
-    log,
-    lines: () => {
-      log.flush();
-      return parseLines(text);
-    },
-  };
-}
+const nothing = () => {};
 
-test("dispatch() runs every handler that matches, and no other", async () => {
-  const ran: string[] = [];
-  const handlers: Handlers = Object.fromEntries(
-    ["a", "a.b", "a.>", "*", "b", "__proto__", "constructor"].map((pattern) => [
-      pattern,
-      () => void ran.push(pattern),
-    ]),
+test("jobsFor() gives a job to every handler that matches, and to no other", () => {
+  const patterns = ["a", "a.b", "a.>", "*", "b", "__proto__", "constructor"];
+  const handlers = readyHandlers(Object.fromEntries(patterns.map((pattern) => [pattern, nothing])));
+  assert.deepEqual(
+    jobsFor(handlers, eventCalled("a.b")),
+    ["a", "a.b", "a.>", "*"].map((handler) => ({ handler, orderKey: null })),
   );
-  await dispatch(handlers, eventCalled("a.b"), openMemoryLog().log);
-  assert.deepEqual(ran.sort(), ["*", "a", "a.>", "a.b"]);
 });
 
 for (const name of ["__proto__", "constructor", "toString", "valueOf"]) {
-  test(`an event called ${name} reaches only the handlers that ask for it`, async () => {
-    const ran: string[] = [];
-    await dispatch({ push: () => void ran.push("push") }, eventCalled(name), openMemoryLog().log);
-    await dispatch({ [name]: () => void ran.push(name) }, eventCalled(name), openMemoryLog().log);
-    assert.deepEqual(ran, [name]);
+  test(`an event called ${name} reaches only the handlers that ask for it`, () => {
+    assert.deepEqual(jobsFor(readyHandlers({ push: nothing }), eventCalled(name)), []);
+    assert.deepEqual(jobsFor(readyHandlers({ [name]: nothing }), eventCalled(name)), [
+      { handler: name, orderKey: null },
+    ]);
   });
 }
 
-const failures: [what: string, thrown: unknown, logged: RegExp][] = [
-  ["an error", new Error("no disk"), /Error: no disk\n\s+at /],
-  ["a string", "no disk", /thrown without a stack: no disk/],
-  ["undefined", undefined, /thrown without a stack: undefined/],
-  ["null", null, /thrown without a stack: null/],
+test("orderBy gives the key that jobs are put in order by, as text", () => {
+  const handlers = readyHandlers({ push: { handle: nothing, orderBy: ({ id }) => `key-${id}` } });
+  assert.deepEqual(jobsFor(handlers, eventCalled("push")), [{ handler: "push", orderKey: "key-1" }]);
+});
+
+test("what a handler does not say is 11 retries and 300 seconds", () => {
+  const [plain, own] = [
+    ...readyHandlers({ a: nothing, b: { handle: nothing, retries: 0, timeoutSeconds: 1.5 } }).values(),
+  ];
+  assert.deepEqual([plain?.retries, plain?.timeoutSeconds], [11, 300]);
+  assert.deepEqual([own?.retries, own?.timeoutSeconds], [0, 1.5]);
+});
+
+const wrongOptions: [options: object, fault: RegExp][] = [
+  [{}, /its handler is not a function/],
+  [{ handle: "x" }, /its handler is not a function/],
+  [{ handle: nothing, retries: -1 }, /retries is a whole number from 0 to 100/],
+  [{ handle: nothing, retries: 101 }, /retries is/],
+  [{ handle: nothing, retries: 1.5 }, /retries is/],
+  [{ handle: nothing, timeoutSeconds: 0 }, /timeoutSeconds is more than 0/],
+  [{ handle: nothing, timeoutSeconds: 86_401 }, /timeoutSeconds is/],
+  [{ handle: nothing, timeoutSeconds: "5" }, /timeoutSeconds is/],
+  [{ handle: nothing, orderBy: "id" }, /orderBy is not a function/],
 ];
-for (const [what, thrown, logged] of failures) {
-  for (const isAsync of [false, true]) {
-    test(`a handler that ${isAsync ? "rejects with" : "throws"} ${what} fails the delivery after the others ran`, async () => {
-      let others = 0;
-      const { log, lines } = openMemoryLog();
-      const failing = isAsync
-        ? () => Promise.reject(thrown)
-        : () => {
-            throw thrown;
-          };
-      const other = () => {
-        others += 1;
-      };
-      await assert.rejects(dispatch({ ">": other, push: failing, "*": other }, eventCalled("push"), log), {
-        errors: [thrown],
-      });
-      assert.equal(others, 2);
-      const [line] = lines();
-      assert.deepEqual([line?.message, line?.handler, line?.id], ["handler failed", "push", "1"]);
-      assert.match(String(line?.stack), logged);
+for (const [options, fault] of wrongOptions) {
+  test(`the handler ${JSON.stringify(options)} is refused with its pattern`, () => {
+    assert.throws(() => readyHandlers({ push: options } as unknown as Handlers), {
+      message: fault,
+      exitCode: 1,
     });
-  }
+  });
 }
 
 test("loadHandlers() loads the handlers that come along", async () => {
   const handlers = await loadHandlers(undefined);
   const expected = ["*", "attacker.>", "message.delivered", "message.failed", "ping", "pull_request", "push"];
-  assert.deepEqual(Object.keys(handlers).sort(), expected);
+  assert.deepEqual([...handlers.keys()].sort(), expected);
 });
 
 const broken: [text: string, message: RegExp][] = [
@@ -152,7 +140,7 @@ for (const { file, event, expected } of deliveries) {
     assert.equal(answer.status, 200);
     const type = event === "push" ? "push" : "pull_request.opened";
     assert.deepEqual(await answer.json(), { status: "accepted", id: `${file}-1`, event: type });
-    const handled = receiver.lines.filter((line) => "handler" in line);
+    const handled = await receiver.waitForLines(expected.length, (line) => "handler" in line);
     assert.deepEqual(
       handled.map((line) => line.message),
       expected,
@@ -164,16 +152,11 @@ for (const { file, event, expected } of deliveries) {
 
 test("the example handlers survive authentic payloads that lack every field", async () => {
   const handlers = await loadHandlers(undefined);
-  for (const type of [
-    "ping",
-    "push",
-    "pull_request",
-    "message.delivered",
-    "message.failed",
-    "attacker.observed",
-  ]) {
+  const log = openLog("json", () => {});
+  const context = { attempt: 1, signal: new AbortController().signal, log };
+  for (const [type, { handle }] of handlers) {
     for (const payload of [{}, null, "text", 5, [], { commits: {} }, { commits: [{ message: 5 }, null] }]) {
-      await dispatch(handlers, { ...eventCalled(type), payload }, openMemoryLog().log);
+      await handle({ ...eventCalled(type), payload }, context);
     }
   }
 });

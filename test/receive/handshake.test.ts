@@ -36,6 +36,7 @@ after(() => receiver.stop());
 async function send(path: string, init: RequestInit = {}) {
   handlerRuns = 0;
   const answer = await fetch(`http://127.0.0.1:${receiver.port}${path}`, init);
+  await receiver.allHandled();
   return {
     status: answer.status,
     type: answer.headers.get("content-type"),

@@ -192,6 +192,7 @@ function refusesAll(rows: readonly Refused[]): void {
   for (const { name, bytes, reason, special, goesOn } of rows) {
     test(name, async () => {
       const linesBefore = receiver.lines.length;
+      await receiver.allHandled();
       const handledBefore = handled;
       const answers = await exchange(receiver.port, goesOn ? Buffer.concat([bytes, goodLast]) : bytes);
       remember(bytes, answers);
@@ -201,6 +202,7 @@ function refusesAll(rows: readonly Refused[]): void {
         goesOn ? [200] : [],
       );
       assertLogged(receiver, linesBefore, reason, ...(goesOn ? [undefined] : []));
+      await receiver.allHandled();
       assert.equal(handled - handledBefore, goesOn ? 1 : 0);
       await assertAlive();
     });
@@ -211,6 +213,7 @@ function acceptsAll(rows: readonly { name: string; bytes: Buffer }[]): void {
   for (const { name, bytes } of rows) {
     test(name, async () => {
       const linesBefore = receiver.lines.length;
+      await receiver.allHandled();
       const handledBefore = handled;
       const answers = await exchange(receiver.port, bytes);
       assert.deepEqual(
@@ -218,6 +221,7 @@ function acceptsAll(rows: readonly { name: string; bytes: Buffer }[]): void {
         [[200, "application/json"]],
       );
       assertLogged(receiver, linesBefore, undefined);
+      await receiver.allHandled();
       assert.equal(handled - handledBefore, 1);
       await assertAlive();
     });
@@ -784,6 +788,7 @@ test("the word Bearer is read in any case, and with more than one blank behind i
 
 test("two deliveries sent without waiting are answered in their order", async () => {
   const linesBefore = receiver.lines.length;
+  await receiver.allHandled();
   const handledBefore = handled;
   const first = post({ "X-GitHub-Delivery": "first" });
   const second = post({ "X-GitHub-Delivery": "second", Connection: "close" });
@@ -796,12 +801,14 @@ test("two deliveries sent without waiting are answered in their order", async ()
     ],
   );
   assertLogged(receiver, linesBefore, undefined, undefined);
+  await receiver.allHandled();
   assert.equal(handled - handledBefore, 2);
 });
 
 test("a delivery is answered 200 also when garbage follows it, which is answered 400", async () => {
   for (const garbage of ["garbage", "post /webhook HTTP/1.1", "\0", "POST /webhook HTTP/1.1\r\nNo colon"]) {
     const linesBefore = receiver.lines.length;
+    await receiver.allHandled();
     const handledBefore = handled;
     const bytes = Buffer.concat([good, Buffer.from(`${garbage}\r\n\r\n`)]);
     const [first, second, ...more] = await exchange(receiver.port, bytes);
@@ -809,6 +816,7 @@ test("a delivery is answered 200 also when garbage follows it, which is answered
     assertRefused(second, "http-malformed", "close");
     assert.deepEqual(more, []);
     assertLogged(receiver, linesBefore, undefined, "http-malformed");
+    await receiver.allHandled();
     assert.equal(handled - handledBefore, 1);
     await assertAlive();
   }
@@ -849,11 +857,13 @@ test("a delivery behind one that was refused before its body was read is never p
   ];
   for (const { bytes, reason } of refusals) {
     const linesBefore = receiver.lines.length;
+    await receiver.allHandled();
     const handledBefore = handled;
     const [answer, ...more] = await exchange(receiver.port, Buffer.concat([bytes, good, good]));
     assertRefused(answer, reason, "close");
     assert.deepEqual(more, []);
     assertLogged(receiver, linesBefore, reason);
+    await receiver.allHandled();
     assert.equal(handled, handledBefore);
     await assertAlive();
   }
@@ -886,12 +896,14 @@ const ended: { name: string; bytes: Buffer; reason: Reason }[] = [
 for (const { name, bytes, reason } of ended) {
   test(name, async () => {
     const linesBefore = receiver.lines.length;
+    await receiver.allHandled();
     const handledBefore = handled;
     const [answer, ...more] = await exchangeThenEnd(receiver.port, bytes);
     remember(bytes, answer === undefined ? [] : [answer]);
     assertRefused(answer, reason, "close");
     assert.deepEqual(more, []);
     assertLogged(receiver, linesBefore, reason);
+    await receiver.allHandled();
     assert.equal(handled, handledBefore);
     await assertAlive();
   });

@@ -36,6 +36,7 @@ const keys: Record<KeyFormat, { verify: string; sign: string }> = {
 const now = new Date();
 const publicUrl = "https://hooks.example.com/base";
 const pathOf = (sender: Sender) => `/webhook/${sender.name}`;
+let count = 0;
 const handled: { type: string; id: string; body: Buffer; sender: string }[] = [];
 let receiver: TestReceiver;
 
@@ -46,7 +47,11 @@ before(async () => {
   ]);
   receiver = await openTestReceiver({
     environment: { ...Object.fromEntries(secrets), WEBHOOK_PUBLIC_URL: publicUrl },
-    handlers: { "*": ({ type, id, body, sender }) => void handled.push({ type, id, body, sender }) },
+    handlers: {
+      "*": ({ type, id, body, sender }) => {
+        handled.push({ type, id, body, sender });
+      },
+    },
     maxBodyBytes: 5 * 1024 * 1024,
   });
 });
@@ -55,9 +60,11 @@ after(() => receiver.stop());
 /** Signs as the sender and posts to its path. */
 async function deliver(sender: Sender, body: Buffer, contentType = "application/json") {
   const key = readSigningKey(sender.key, keys[sender.key].sign) as KeyObject;
+  count += 1;
   const event = {
     type: "thing.happened",
-    id: "delivery-1",
+    // A name of its own for each: the same one again would be a repeat.
+    id: `delivery-${count}`,
     body,
     contentType,
     url: `${publicUrl}${pathOf(sender)}`,
@@ -66,12 +73,18 @@ async function deliver(sender: Sender, body: Buffer, contentType = "application/
   const signed = sign(sender, key, event);
   const url = signed.url.replace(publicUrl, `http://127.0.0.1:${receiver.port}`);
   handled.length = 0;
-  return fetch(url, { method: "POST", headers: signed.headers, body: new Uint8Array(signed.body) });
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: signed.headers,
+    body: new Uint8Array(signed.body),
+  });
+  await receiver.allHandled();
+  return answer;
 }
 
 /** An event that has what the senders sign inside the payload. */
 function payloadFor(sender: Sender): Buffer {
-  const status = sender.name === "messaging" ? { id: "m", status: "queued" } : {};
+  const status = sender.name === "messaging" ? { id: `m-${count}`, status: "queued" } : {};
   return Buffer.from(JSON.stringify({ value: [{}], webhookTimestamp: now.getTime(), text: "✓", ...status }));
 }
 
@@ -83,7 +96,7 @@ for (const sender of senders) {
     assert.equal(event?.sender, sender.name);
     const [typeAt] = sender.event;
     if (typeAt?.startsWith("header:")) assert.equal(event?.type, "thing.happened");
-    if (sender.id[0]?.startsWith("header:")) assert.equal(event?.id, "delivery-1");
+    if (sender.id[0]?.startsWith("header:")) assert.equal(event?.id, `delivery-${count}`);
   });
 
   test(`${sender.title}: the same delivery at another sender's path is refused`, async () => {

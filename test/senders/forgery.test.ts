@@ -37,6 +37,7 @@ async function post(path: string, body: string, headers: Record<string, string>)
     body,
     headers,
   });
+  await receiver.allHandled();
   return { status, payloads, reason: receiver.lines.at(-1)?.reason };
 }
 
