@@ -146,7 +146,19 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
   return { listen, stop };
 }
 
+/** What can be done with an inbox besides receiving into it; loaded when asked for. */
+const commands = new Map([
+  ["list", async () => (await import("./lib/commands/list.ts")).list],
+  ["show", async () => (await import("./lib/commands/show.ts")).show],
+  ["replay", async () => (await import("./lib/commands/replay.ts")).replay],
+  ["reverify", async () => (await import("./lib/commands/reverify.ts")).reverify],
+]);
+
 async function main(): Promise<void> {
+  const [name = "", ...rest] = process.argv.slice(2);
+  const command = await commands.get(name)?.();
+  if (command !== undefined) return command(rest, process.env, (text) => process.stdout.write(text));
+
   const request = readSettings(process.argv.slice(2), process.env);
   if ("text" in request) return void process.stdout.write(`${request.text}\n`);
 

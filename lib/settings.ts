@@ -257,6 +257,7 @@ function helpText(): string {
   return `webhook-receiver: verifies webhooks and runs a handler for each event
 
 Usage: tsx webhook-receiver.ts [flags]
+       tsx webhook-receiver.ts list | show | replay | reverify [flags]   (each has a --help)
 
 ${rows.join("\n")}
   -h, --help                 this text

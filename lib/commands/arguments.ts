@@ -92,7 +92,7 @@ async function checkInbox(file: string): Promise<void> {
   try {
     handle = await open(file, "r");
     const stats = await handle.stat();
-    if (stats.isFile() && stats.size > 0 && hasTables(file)) return;
+    if (stats.isFile() && hasTables(file)) return;
   } catch (thrown) {
     const why =
       (thrown as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : errorLine(thrown);

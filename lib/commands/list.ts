@@ -87,9 +87,9 @@ function readLimit(given: string): number {
   throw new OperatorError(`--limit: expected a number from 1 to ${maxLimit}, not ${quoted(given)}`, 2);
 }
 
-function jsonLine({ receivedAt, isTwin, ...summary }: Summary): string {
+function jsonLine(summary: Summary): string {
   // JSON escapes less than a terminal obeys; what `printable` puts in its place is JSON too.
-  const row = { ...summary, receivedAt: isoTime(receivedAt), isTwin: isTwin === 1 };
+  const row = { ...summary, receivedAt: isoTime(summary.receivedAt), isTwin: summary.isTwin === 1 };
   return `${printable(JSON.stringify(row))}\n`;
 }
 

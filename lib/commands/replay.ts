@@ -131,7 +131,7 @@ function chosen(database: DatabaseSync, ids: readonly string[], { source, event 
     const where = source === undefined && event === undefined ? "in the inbox" : "of that source and event";
     throw new OperatorError(`no delivery ${where} is called ${quoted(id)}: nothing is replayed`, 1);
   });
-  return [...new Set(numbers)].sort((a, b) => a - b);
+  return [...new Set(numbers)];
 }
 
 /** The jobs of the handlers that match today and have none. The event is only read for those that ask for its order. */

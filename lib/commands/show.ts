@@ -76,12 +76,21 @@ export async function show(
   });
 }
 
-type IsSecret = { readonly header: (name: string) => boolean; readonly field: (name: string) => boolean };
+type IsSecret = {
+  readonly header: (name: string) => boolean;
+  readonly field: (name: string) => boolean;
+  /** The sender puts its signature there. */
+  readonly body: boolean;
+};
 
 /** Which names hold what opens doors: in the log's words, and in those of the sender's row. */
 function secretsOf(sender: Sender | undefined): IsSecret {
   if (sender === undefined) {
-    return { header: (name) => !harmlessHeaders.has(name), field: (name) => secretName.test(name) };
+    return {
+      header: (name) => !harmlessHeaders.has(name),
+      field: (name) => secretName.test(name),
+      body: true,
+    };
   }
   const places = sender.schemes.map(({ signature }) => signature);
   // `field:value.*.clientState`: that name, wherever it stands.
@@ -91,6 +100,7 @@ function secretsOf(sender: Sender | undefined): IsSecret {
   return {
     header: (name) => secretName.test(name) || places.some((place) => isAt(place, name)),
     field: (name) => secretName.test(name) || fields.includes(name),
+    body: fields.length > 0,
   };
 }
 
@@ -149,6 +159,7 @@ function bodyLines(delivery: StoredDelivery, isSecret: IsSecret): string[] {
     // What can be read can be nested deeper than it can be written.
     if (thrown instanceof RangeError) return ["JSON, nested too deeply to be shown"];
     if (!(thrown instanceof Refusal)) throw thrown;
+    if (isSecret.body) return [redacted];
   }
   const text = textOf(body);
   if (text !== undefined) return text.split(/\r?\n/);

@@ -168,7 +168,7 @@ export function restartJobs(
     )
     .get(...among);
   const restart = database.prepare(`
-    UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = ?3, finished_at = NULL, owner = NULL
+    UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = ?3, finished_at = NULL
     WHERE ${of} AND ${wanted} AND ${hasHandler}`);
   const { changes } = restart.run(...among, now);
   return { restarted: Number(changes), running: Number(left?.running), orphaned: Number(left?.orphaned) };

@@ -42,8 +42,9 @@ export function openKeeper(
 
   return {
     async keep(delivery, event, receivedAt) {
-      const outcome = await store.accept(incomingFrom(delivery.sender, event, handlers, receivedAt));
-      if (outcome !== "duplicate") worker.poke();
+      const incoming = incomingFrom(delivery.sender, event, handlers, receivedAt);
+      const outcome = await store.accept(incoming);
+      if (outcome !== "duplicate" && incoming.jobs.length > 0) worker.poke();
       return outcome;
     },
     orQuarantine(claim, receivedAt, judge) {
