@@ -157,7 +157,11 @@ const commands = new Map([
 async function main(): Promise<void> {
   const [name = "", ...rest] = process.argv.slice(2);
   const command = await commands.get(name)?.();
-  if (command !== undefined) return command(rest, process.env, (text) => process.stdout.write(text));
+  if (command !== undefined) {
+    process.stdout.on("error", () => process.exit(0)); // a reader that has seen enough, such as `head`
+    await command(rest, process.env, (text) => process.stdout.write(text));
+    process.exit(0); // a module of handlers may have timers of its own
+  }
 
   const request = readSettings(process.argv.slice(2), process.env);
   if ("text" in request) return void process.stdout.write(`${request.text}\n`);

@@ -148,7 +148,7 @@ function parseFlags(argv: readonly string[]) {
     return parseArgs({ args: [...argv], options, strict: true }).values;
   } catch (thrown) {
     throw new OperatorError(
-      `${errorLine(thrown).replace(/\. To specify.*$/, "")} (--help shows what there is)`,
+      `${errorLine(thrown).replace(/\. (To specify|This command).*$/, "")} (--help shows what there is)`,
       2,
     );
   }

@@ -80,9 +80,13 @@ export function openInbox(database: DatabaseSync) {
     RETURNING number AS job, delivery, handler, attempts AS attempt`);
   const readDelivery = database.prepare(`
     SELECT source, sender, id, event, form, headers, body FROM deliveries WHERE number = ?`);
+  // Only what lies ahead: a job that is due and was not claimed waits for something else than the time.
   const findNextAttempt = database.prepare(
-    "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending'",
+    "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending' AND next_attempt_at > ?",
   );
+  const freeOrphans = database.prepare(`
+    UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?
+    WHERE state = 'running' AND owner NOT IN (SELECT owner FROM receivers)`);
   const finishJob = database.prepare(`
     UPDATE jobs SET state = ?, last_error = coalesce(?, last_error), next_attempt_at = coalesce(?, next_attempt_at),
       finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?`);
@@ -97,9 +101,6 @@ export function openInbox(database: DatabaseSync) {
   const freeJobs = database.prepare(`
     UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?2,
       last_error = 'the receiver ended while this ran' WHERE state = 'running' AND owner = ?1`);
-  const freeOrphans = database.prepare(`
-    UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?
-    WHERE state = 'running' AND owner NOT IN (SELECT owner FROM receivers)`);
   const countLeftover = database.prepare(
     "SELECT count(*) AS jobs FROM jobs WHERE state IN ('pending', 'running')",
   );
@@ -148,7 +149,7 @@ export function openInbox(database: DatabaseSync) {
       const jobs = claimed.map(
         (row) => ({ ...row, ...readDelivery.get(Number(row.delivery)) }) as unknown as Job,
       );
-      const at = findNextAttempt.get()?.at ?? null;
+      const at = findNextAttempt.get(now)?.at ?? null;
       return { jobs: jobs.sort((a, b) => a.job - b.job), nextAttemptAt: at === null ? null : Number(at) };
     },
 
@@ -160,7 +161,7 @@ export function openInbox(database: DatabaseSync) {
       return Number(finishJob.run(finish.state, error, nextAttemptAt, finishedAt, job, owner).changes) > 0;
     },
 
-    /** Gives back what this owner has claimed and not finished, as if it had never begun, and signs it off. */
+    /** Gives back what this owner has claimed and not finished, as if it had never begun. */
     release(owner: string): void {
       releaseJobs.run(owner);
     },

@@ -42,6 +42,10 @@ export function openQuarantine(database: DatabaseSync) {
       insert.run(source, receivedAt, reason, head, body);
       rows += 1;
       bytes += size;
+      // The retention and `reverify` remove rows too: before anything is pushed out, the counts are made again.
+      if (rows > maxQuarantineRows || bytes > maxQuarantineBytes) {
+        ({ rows, bytes } = measure.get() as { rows: number; bytes: number });
+      }
       while (rows > maxQuarantineRows || bytes > maxQuarantineBytes) {
         const removed = removeOldest.get();
         if (removed === undefined) break;

@@ -5,6 +5,7 @@
  * milliseconds or seconds. Here that stops nobody: the main thread goes on answering. All calls that are waiting
  * when a transaction begins become one transaction with one sync, and are answered together after it.
  */
+import { statSync } from "node:fs";
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { errorLine } from "../operator-error.ts";
 import { openDatabase, transaction } from "./database.ts";
@@ -27,6 +28,7 @@ export type Opened =
 
 function work(port: MessagePort, file: string): void {
   const database = openDatabase(file);
+  const inode = file === ":memory:" ? undefined : statSync(file).ino;
   const retention = openRetention(database);
   const room: Room = {
     ...openInbox(database),
@@ -36,6 +38,7 @@ function work(port: MessagePort, file: string): void {
 
   function run(calls: readonly Call[]): Reply[] {
     try {
+      checkFile();
       return transaction(database, () =>
         calls.map(({ number, method, args }) => ({ number, value: perform(method, args) })),
       );
@@ -45,9 +48,23 @@ function work(port: MessagePort, file: string): void {
     }
   }
 
+  /** SQLite goes on writing into a file that somebody has deleted or replaced, and nobody would find it again. */
+  function checkFile(): void {
+    if (inode === undefined || statSync(file, { throwIfNoEntry: false })?.ino === inode) return;
+    throw new Error(`${file} has been deleted or replaced; start the receiver again`);
+  }
+
+  /** What cannot be given back to the disk now is given back another time. */
+  function shrink(): void {
+    try {
+      retention.shrink();
+    } catch {
+      // another process holds the file
+    }
+  }
+
   function perform(method: Call["method"], args: readonly unknown[]): unknown {
-    if (method === "close") return undefined;
-    return (room[method] as (...args: readonly unknown[]) => unknown)(...args);
+    return (room[method as keyof Room] as (...args: readonly unknown[]) => unknown)(...args);
   }
 
   port.on("message", (first: Call[]) => {
@@ -55,10 +72,13 @@ function work(port: MessagePort, file: string): void {
     for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
       calls.push(...(more.message as Call[]));
     }
-    port.postMessage(run(calls));
-    if (calls.some(({ method }) => method === "removeBefore")) retention.shrink();
-    if (calls.some(({ method }) => method === "close")) {
+    const asked = calls.filter(({ method }) => method !== "close");
+    if (asked.length > 0) port.postMessage(run(asked));
+    if (asked.some(({ method }) => method === "removeBefore")) shrink();
+    // Closing is no transaction: it has to work when the disk says no to everything else.
+    for (const { number } of calls.filter(({ method }) => method === "close")) {
       database.close();
+      port.postMessage([{ number, value: undefined }] satisfies Reply[]);
       port.close();
     }
   });

@@ -45,10 +45,14 @@ export function openWorker(
   const names = [...handlers.keys()];
   const running = new Map<Promise<void>, AbortController>();
   const seen = new Map<string, { beat: number; looks: number }>();
+  /** Why the inbox does not answer; said once, and not each second. */
+  let failing: string | undefined;
   let isClaiming = false;
+  let claiming: Promise<void> | undefined;
   let isPoked = false;
   let isStopping = false;
   let timer: NodeJS.Timeout | undefined;
+  let isBeating = false;
   const beating = setInterval(() => void guard(beat), beatMilliseconds);
   void guard(beat);
 
@@ -56,14 +60,29 @@ export function openWorker(
   async function guard(work: () => Promise<void>): Promise<void> {
     try {
       await work();
+      failing = undefined;
     } catch (thrown) {
-      log.error("the inbox does not answer", { why: errorLine(thrown) });
+      const why = errorLine(thrown);
+      if (failing !== why) log.error("the inbox does not answer", { why });
+      failing = why;
     }
   }
 
   async function beat(): Promise<void> {
+    // Beats that were held up by a lock must not come all at once: they would look like a silence of the others.
+    if (isBeating) return;
+    isBeating = true;
+    try {
+      await store.beat(owner, Date.now());
+      await lookAtOthers();
+    } finally {
+      isBeating = false;
+    }
+  }
+
+  async function lookAtOthers(): Promise<void> {
     const now = Date.now();
-    await store.beat(owner, now);
+    await store.freeOrphans(now);
     const others = await store.otherBeats(owner);
     for (const other of others) {
       const before = seen.get(other.owner);
@@ -78,7 +97,7 @@ export function openWorker(
 
   function poke(): void {
     isPoked = true;
-    if (!isClaiming && !isStopping) void guard(fill);
+    if (!isClaiming && !isStopping) claiming = guard(fill);
   }
 
   /** Claims until nothing is due or every place is taken. */
@@ -90,6 +109,7 @@ export function openWorker(
         isPoked = false;
         const now = Date.now();
         const { jobs, nextAttemptAt } = await store.claim(owner, names, concurrency - running.size, now);
+        if (isStopping) return; // stop() gives them back
         for (const job of jobs) start(job);
         if (nextAttemptAt !== null)
           waitMilliseconds = Math.min(lookMilliseconds, Math.max(1, nextAttemptAt - now));
@@ -120,7 +140,7 @@ export function openWorker(
       job.attempt > limit
         ? { thrown: new Error("ended the process in its last attempt") }
         : await call(handler, job, controller, bound);
-    if (isStopping && controller.signal.aborted) return; // given back by stop()
+    if (isStopping && controller.signal.aborted && failure !== undefined) return; // given back by stop()
 
     const now = Date.now();
     if (failure === undefined) return finish(job, { state: "done" }, now, bound);
@@ -161,14 +181,13 @@ export function openWorker(
   async function stop(deadlineSeconds: number): Promise<void> {
     isStopping = true;
     clearTimeout(timer);
+    await claiming;
     await settled(deadlineSeconds * 1000 - lastMomentMilliseconds);
-    if (running.size > 0) {
-      for (const controller of running.values()) controller.abort(new Error("the receiver is shutting down"));
-      await settled(lastMomentMilliseconds);
-      log.warn("handlers were still running; their jobs run again after the next start", {
-        jobs: running.size,
-      });
-    }
+    for (const controller of running.values()) controller.abort(new Error("the receiver is shutting down"));
+    await settled(lastMomentMilliseconds);
+    const jobs = running.size;
+    if (jobs > 0)
+      log.warn("handlers were still running; their jobs run again after the next start", { jobs });
     clearInterval(beating);
     await guard(() => store.release(owner));
   }
@@ -190,16 +209,16 @@ async function call(
   controller: AbortController,
   log: Log,
 ): Promise<{ thrown: unknown } | undefined> {
-  const timer = setTimeout(
-    () => controller.abort(new Error(`timed out after ${timeoutSeconds} s`)),
-    timeoutSeconds * 1000,
-  );
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  controller.signal.addEventListener("abort", () => reject(controller.signal.reason));
+  const { promise: timedOut, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const error = new Error(`timed out after ${timeoutSeconds} s`);
+    controller.abort(error);
+    reject(error);
+  }, timeoutSeconds * 1000);
   try {
     const context = { attempt: job.attempt, signal: controller.signal, log };
     // A handler that never returns is left behind when its time is up.
-    await Promise.race([aborted, (async () => handle(eventOf(job), context))()]);
+    await Promise.race([timedOut, (async () => handle(eventOf(job), context))()]);
     return undefined;
   } catch (thrown) {
     return { thrown };

@@ -110,6 +110,25 @@ for (const [args, numbers] of filters) {
   });
 }
 
+test("a delivery is dead when one of its jobs is, else running, else pending", async (t) => {
+  const folder = openFolder(t);
+  const names = ["push", "push.>", "*", ">"];
+  const number = folder.keep({ jobs: names.map((handler) => ({ handler, orderKey: null })) });
+  for (const [handler, state] of [
+    ["*", "pending"],
+    ["push", "running"],
+    [">", "dead"],
+    ["push.>", "done"],
+  ] as const) {
+    setJob(folder, number, state, { handler });
+    const shown = state === "done" ? "dead" : state;
+    for (const wanted of ["pending", "running", "done", "dead"]) {
+      const text = await run(list, ["--state", wanted, "--json"]);
+      assert.equal(text.includes(`"state":"${shown}"`), wanted === shown, `${state} ${wanted}`);
+    }
+  }
+});
+
 test("list says when there is nothing, and JSON says nothing", async (t) => {
   openFolder(t);
   assert.equal(await run(list, []), "nothing found\n");
@@ -135,6 +154,7 @@ test("list breaks a tie by the order of arrival, newest first", async (t) => {
   keep({ id: "c", source: "slack" });
   const text = await run(list, ["--json"]);
   assert.deepEqual(text.match(/"id":"."/g), ['"id":"c"', '"id":"b"', '"id":"a"']);
+  assert.match(await run(list, ["--json", "--limit", "1"]), /"id":"c"/);
 });
 
 const hostile = "a\nnumber  \u001b[2J\u009b1A\u2028b";

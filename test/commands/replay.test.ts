@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openProgress, replay } from "../../lib/commands/replay.ts";
 import { transaction } from "../../lib/keep/database.ts";
+import { addJobs } from "../../lib/keep/queries.ts";
 import { exchange, rawPost, startProgram } from "../receiver.ts";
 import { beat, type Folder, now, openFolder, run, setJob } from "./folder.ts";
 
@@ -182,6 +183,14 @@ test("a handler that has a job already keeps its order, and is not asked for it"
   const handlers = writeHandlers(folder.folder, "push: { handle() {}, orderBy() { throw new Error(); } }");
   assert.equal(await run(replay, ["a", "--handlers", handlers]), `1 delivery: 1 job pending${idle}\n`);
   assert.deepEqual(jobsOf(folder), ["1 push pending 0 now main"]);
+});
+
+test("a job that somebody else has added, or whose delivery is gone meanwhile, is not added", (t) => {
+  const { database, keep } = openFolder(t);
+  keep();
+  const job = { delivery: 1, handler: "push", orderKey: null };
+  assert.equal(addJobs(database, [job, { ...job, delivery: 2 }], 0), 0);
+  assert.equal(addJobs(database, [{ ...job, handler: "*" }], 0), 1);
 });
 
 test("replay of 101 deliveries is two transactions, and everybody else gets a word in between", async (t) => {

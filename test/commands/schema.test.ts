@@ -4,22 +4,15 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { now, openFolder, setJob } from "./folder.ts";
 
-/** Where the queries are: the README, or the part that is to become a part of it. */
-function readPage(): string {
-  const page = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  return page.includes("```sql")
-    ? page
-    : readFileSync(new URL("../../README-inbox.md", import.meta.url), "utf8");
-}
-
 test("the README's three queries find what they say", (t) => {
+  const page = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
   const folder = openFolder(t);
   folder.keep({ id: "small", body: Buffer.from("{}"), receivedAt: now.getTime() - 86_400_000 });
   folder.keep({ id: "large", body: Buffer.from('{"a":1}'), receivedAt: now.getTime() });
   folder.keep({ id: "middle", body: Buffer.from("[0]"), receivedAt: now.getTime(), event: "ping" });
   folder.keep({ id: "fourth", body: Buffer.from("1"), receivedAt: now.getTime() });
   setJob(folder, 2, "dead", { attempts: 12, lastError: "Error: no", finishedAt: now.getTime() });
-  const queries = [...readPage().matchAll(/^```sql\n(.*?)^```$/gms)].map(([, sql = ""]) => sql);
+  const queries = [...page.matchAll(/^```sql\n(.*?)^```$/gms)].map(([, sql = ""]) => sql);
   const found = queries.map((sql) =>
     folder.database
       .prepare(sql)

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { show } from "../../lib/commands/show.ts";
 import type { FormUse } from "../../lib/senders/payload.ts";
+import { senders } from "../../lib/senders/table.ts";
 import { now, openFolder, run, setJob } from "./folder.ts";
 
 test("show has the delivery, its headers, its body and its jobs", async (t) => {
@@ -82,6 +83,16 @@ test("an id that looks like a number beats the number", async (t) => {
   assert.match(await run(show, ["2"]), /^delivery 1\n/);
 });
 
+test("show redacts a described sender's only header of that name", async (t) => {
+  const { keep } = openFolder(t);
+  keep({ sender: "acme", headers: '{"x-acme-mac":"TOPSECRET"}' });
+  const description = '{"signature":"X-Acme-Mac","encoding":"hex","signed":"{body}"}';
+  assert.match(
+    await run(show, ["1"], { WEBHOOK_SENDER_ACME: description }),
+    /\n {2}x-acme-mac: \[redacted\]\n/,
+  );
+});
+
 test("show refuses an id that is not there, none, and two", async (t) => {
   const { keep } = openFolder(t);
   keep();
@@ -140,16 +151,38 @@ for (const [name, sender, headers, body, form = null] of leaks) {
   });
 }
 
+for (const sender of senders) {
+  test(`show redacts every signature of ${sender.title}`, async (t) => {
+    const { keep } = openFolder(t);
+    for (const { signature } of sender.schemes) {
+      const field = signature.startsWith("field:") ? signature.slice("field:".length).split(".") : [];
+      const payload = field.reduceRight<unknown>(
+        (inner, name) => (name === "*" ? [inner] : { [name]: inner }),
+        "TOPSECRET",
+      );
+      keep({
+        id: signature,
+        sender: sender.name,
+        headers: JSON.stringify(field.length === 0 ? { [signature.replace("*", "1")]: "TOPSECRET" } : {}),
+        body: Buffer.from(JSON.stringify(field.length === 0 ? {} : payload)),
+      });
+      const text = await run(show, [signature]);
+      assert.match(text, /\[redacted\]/);
+      assert.doesNotMatch(text, /TOPSECRET/);
+    }
+  });
+}
+
 test("show redacts the signature of a sender that a variable describes", async (t) => {
   const { keep } = openFolder(t);
   keep({
     sender: "acme",
     source: "acme-2",
-    headers: '{"x-acme-mac":"TOPSECRET","x-acme-event":"door.opened"}',
+    headers: '{"x-acme-mac-1":"TOPSECRET","x-acme-event":"door.opened"}',
   });
-  const description = '{"signature":"X-Acme-Mac","encoding":"hex","signed":"{body}"}';
+  const description = '{"signature":"X-Acme-Mac-*","encoding":"hex","signed":"{body}"}';
   const text = await run(show, ["1"], { WEBHOOK_SENDER_ACME: description });
-  assert.match(text, /\n {2}x-acme-mac: \[redacted\]\n {2}x-acme-event: door\.opened\n/);
+  assert.match(text, /\n {2}x-acme-mac-1: \[redacted\]\n {2}x-acme-event: door\.opened\n/);
 });
 
 const bodies: [name: string, body: Buffer, shown: string][] = [
