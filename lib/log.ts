@@ -116,15 +116,16 @@ function renderValue(name: string, value: unknown): string {
   );
 }
 
-/** Text from outside, safe to show: it must not move the cursor, recolour the terminal, turn a line round or forge a second one. */
+/** Control characters (C0, C1), and those that end a line or turn its direction round. */
+const unsafeCharacters =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Text from outside, safe to show: it cannot move the cursor, recolour the terminal or forge another line. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => {
-      return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-    },
-  );
+  return text.replace(unsafeCharacters, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** Node writes stdout synchronously (files, pipes and terminals, on POSIX), so a last line is never lost. */
