@@ -131,6 +131,8 @@ function measure(port: number, isKeptAlive: boolean): Slice {
   const args = [
     "-t1",
     `-c${connections}`,
+    "--timeout",
+    "10s",
     `-d${sliceSeconds}s`,
     "-s",
     join(folder, "post.lua"),
