@@ -145,6 +145,7 @@ test("--handlers runs a module of one's own in place of the handlers that come a
   const receiver = await startProgram({ folder, args: ["--handlers", "mine.ts"] });
   const headers = { "X-Hub-Signature-256": sign("{}"), "X-GitHub-Event": "push" };
   assert.equal((await fetch(receiver.url, { method: "POST", headers, body: "{}" })).status, 200);
+  await receiver.waitFor('"message":"mine"');
   await receiver.end();
   assert.deepEqual(
     parseLines(receiver.output())

@@ -1,0 +1,179 @@
+/** Old and handled deliveries go, a step at a time; what still has to be done stays, and the file gets smaller. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { openDatabase } from "../../lib/keep/database.ts";
+import { openInbox } from "../../lib/keep/inbox.ts";
+import { openQuarantine } from "../../lib/keep/quarantine.ts";
+import { openRetention, retentionStepRows, startRetention } from "../../lib/keep/retention.ts";
+import { openStore, type Store } from "../../lib/keep/store.ts";
+import { openLog } from "../../lib/log.ts";
+import { Refusal } from "../../lib/refusal.ts";
+import { parseLines } from "../receiver.ts";
+
+function openEmpty(file = ":memory:") {
+  const database = openDatabase(file);
+  const inbox = openInbox(database);
+  const quarantine = openQuarantine(database);
+  return {
+    database,
+    inbox,
+    retention: openRetention(database),
+    ids: () =>
+      database
+        .prepare("SELECT id FROM deliveries ORDER BY number")
+        .all()
+        .map(({ id }) => id),
+    count: (table: string) => Number(database.prepare(`SELECT count(*) AS count FROM ${table}`).get()?.count),
+    /** Keeps a delivery; its handlers are its jobs. */
+    accept: (id: string, receivedAt: number, names: string[], body: Uint8Array = Buffer.from("{}")) =>
+      inbox.accept({
+        source: "default",
+        sender: "github",
+        id,
+        isIdSigned: false,
+        event: "push",
+        form: null,
+        headers: "{}",
+        body,
+        receivedAt,
+        jobs: names.map((handler) => ({ handler, orderKey: null })),
+      }),
+    refuse: (receivedAt: number) =>
+      quarantine.add({ source: "default", receivedAt, reason: "x", head: "{}", body: Buffer.from("x") }),
+  };
+}
+
+test("removeBefore() removes the old ones that are handled, with their jobs, and no younger one", () => {
+  const { inbox, retention, accept, ids, count } = openEmpty();
+  accept("old", 99, ["a", "b"]);
+  accept("old without handlers", 99, []);
+  accept("as old as the limit", 100, ["a"]);
+  for (const { job } of inbox.claim("me", ["a", "b"], 10, 100).jobs)
+    inbox.finish("me", job, { state: "done" }, 100);
+  assert.equal(retention.removeBefore(100), 2);
+  assert.deepEqual([ids(), count("jobs")], [["as old as the limit"], 1]);
+  assert.equal(retention.removeBefore(100), 0);
+});
+
+test("removeBefore() leaves every delivery with a job that is pending, running or dead", () => {
+  const { inbox, retention, accept, ids, count } = openEmpty();
+  for (const id of ["dead", "running", "pending", "half"]) accept(id, 1, id === "half" ? ["x", "y"] : [id]);
+  const states = { dead: { state: "dead", error: "e" }, x: { state: "done" } } as const;
+  for (const { job, handler } of inbox.claim("me", ["dead", "running", "x"], 10, 1).jobs) {
+    if (handler !== "running") inbox.finish("me", job, states[handler as keyof typeof states], 1);
+  }
+  assert.equal(retention.removeBefore(1000), 0);
+  assert.deepEqual([ids(), count("jobs")], [["dead", "running", "pending", "half"], 5]);
+});
+
+test("removeBefore() goes in steps", () => {
+  const { retention, accept, count } = openEmpty();
+  for (let index = 0; index < 2 * retentionStepRows + 1; index += 1) accept(String(index), index, []);
+  assert.equal(retention.removeBefore(10_000), retentionStepRows);
+  assert.equal(count("deliveries"), retentionStepRows + 1);
+  assert.equal(retention.removeBefore(10_000), retentionStepRows);
+  assert.equal(retention.removeBefore(10_000), 1);
+});
+
+test("removeBefore() removes old quarantine too", () => {
+  const { retention, refuse, count } = openEmpty();
+  for (const receivedAt of [1, 99, 100]) refuse(receivedAt);
+  assert.equal(retention.removeBefore(100), 2);
+  assert.equal(count("quarantine"), 1);
+});
+
+test("a removed delivery may come again", () => {
+  const { retention, accept } = openEmpty();
+  accept("1", 1, []);
+  retention.removeBefore(2);
+  assert.equal(accept("1", 3, []), "accepted");
+});
+
+test("shrink() gives the room back to the disk, step by step", () => {
+  const { database, retention, accept } = openEmpty();
+  const pages = () => Number(database.prepare("PRAGMA page_count").get()?.page_count);
+  const empty = pages();
+  for (let index = 0; index < retentionStepRows; index += 1)
+    accept(String(index), 1, [], randomBytes(16_000));
+  const full = pages();
+  assert.equal(retention.removeBefore(2), retentionStepRows);
+  assert.equal(pages(), full);
+  retention.shrink();
+  assert.equal(pages(), full - 500);
+  for (let before = 0; before !== pages(); retention.shrink()) before = pages();
+  assert.equal(pages(), empty);
+});
+
+/** Runs the retention until it has asked `steps` times. @returns how many rows went each time, and the log */
+async function runRetention(removeBefore: Store["removeBefore"], steps: number) {
+  let text = "";
+  const log = openLog("json", (more) => {
+    text += more;
+  });
+  const removed: number[] = [];
+  const { promise: enough, resolve } = Promise.withResolvers<void>();
+  async function counted(time: number): Promise<number> {
+    try {
+      removed.push(await removeBefore(time));
+    } finally {
+      if (removed.length === steps) resolve();
+    }
+    return removed.at(-1) ?? 0;
+  }
+  const retention = startRetention({ removeBefore: counted } as Store, 3600, log);
+  await enough;
+  retention.stop();
+  log.flush();
+  return { removed, lines: parseLines(text) };
+}
+
+test("while the receiver runs, step follows step until there are no more, and the file shrinks", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "retention-"));
+  const file = join(folder, "inbox.db");
+  const { database, accept } = openEmpty(file);
+  const now = Date.now();
+  for (let index = 0; index < 2 * retentionStepRows; index += 1) {
+    accept(String(index), now - 3_601_000, [], randomBytes(4000));
+  }
+  accept("young", now, []);
+  const pages = (opened: DatabaseSync) => Number(opened.prepare("PRAGMA page_count").get()?.page_count);
+  const before = pages(database);
+  database.close();
+  const store = await openStore(file);
+  const { removed, lines } = await runRetention(store.removeBefore, 3);
+  await store.close();
+  assert.deepEqual([removed, lines], [[retentionStepRows, retentionStepRows, 0], []]);
+  const after = new DatabaseSync(file);
+  assert.deepEqual(
+    after
+      .prepare("SELECT id FROM deliveries")
+      .all()
+      .map(({ id }) => id),
+    ["young"],
+  );
+  assert.ok(pages(after) < before / 2, `${pages(after)} of ${before} pages`);
+  after.close();
+  rmSync(folder, { recursive: true });
+});
+
+test("a step that the disk refuses is a warning, and nothing worse", async () => {
+  let text = "";
+  const { promise: logged, resolve } = Promise.withResolvers<void>();
+  const log = openLog("json", (more) => {
+    text += more;
+    resolve();
+  });
+  const removeBefore = () => Promise.reject(new Refusal("storage-unavailable", "database or disk is full"));
+  const retention = startRetention({ removeBefore } as unknown as Store, 3600, log);
+  await logged;
+  retention.stop();
+  assert.deepEqual(
+    parseLines(text).map(({ level, message, why }) => [level, message, why]),
+    [["warn", "old deliveries could not be removed", "database or disk is full"]],
+  );
+});

@@ -1,0 +1,327 @@
+/** The inbox under a running receiver: many at once, a disk that says no, and files that others lock or take away. */
+import assert from "node:assert/strict";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { appendFileSync, chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { after, describe, type TestContext, test } from "node:test";
+import { openStore } from "../../lib/keep/store.ts";
+import { exchange, type Program, parseLines, rawPost, startProgram } from "../receiver.ts";
+
+const root = mkdtempSync(join(tmpdir(), "store-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+const freshFolder = () => mkdtempSync(join(root, "run-"));
+
+/** Posts a delivery on a connection of its own. */
+async function post(port: number, id: string, body: string | Buffer = "{}") {
+  const [answer] = await exchange(
+    port,
+    rawPost(body, { "X-GitHub-Delivery": id, "X-GitHub-Event": "push", Connection: "close" }),
+  );
+  assert.ok(answer !== undefined, `no answer to ${id}`);
+  return answer;
+}
+
+function storedIn(file: string): { id: string; body: string; repeats: number }[] {
+  const database = new DatabaseSync(file, { readOnly: true });
+  const rows = database
+    .prepare("SELECT id, CAST(body AS TEXT) AS body, repeats FROM deliveries ORDER BY number")
+    .all()
+    .map((row) => ({ id: String(row.id), body: String(row.body), repeats: Number(row.repeats) }));
+  database.close();
+  return rows;
+}
+
+/** The program with a lasting folder; a test that fails leaves none running. */
+async function startIn(folder: string, t: TestContext, args: string[] = []): Promise<Program> {
+  const program = await startProgram({ folder, args });
+  t.after(() => program.child.kill("SIGKILL"));
+  return program;
+}
+
+function assertUnavailable(
+  { status, headers, body }: Awaited<ReturnType<typeof post>>,
+  program: Program,
+): void {
+  assert.deepEqual([status, headers.get("retry-after")], [503, "5"]);
+  assert.equal(JSON.parse(body).detail, "The delivery cannot be kept at the moment. Try again shortly.");
+  const line = parseLines(program.output()).findLast(({ message }) => message === "failed");
+  assert.deepEqual([line?.level, line?.reason, line?.status], ["error", "storage-unavailable", 503]);
+}
+
+test("50 copies sent at once on 50 connections are one row and one run", async (t) => {
+  const folder = freshFolder();
+  const file = join(folder, "handlers.mjs");
+  writeFileSync(
+    file,
+    `import { appendFileSync } from "node:fs";
+     export const handlers = { push: ({ id }) => appendFileSync("runs", id + "\\n"), ping: (_, { log }) => log.info("pong") };`,
+  );
+  const program = await startIn(folder, t, ["--handlers", file]);
+  const copy = rawPost("{}", { "X-GitHub-Delivery": "copy", "X-GitHub-Event": "push", Connection: "close" });
+  let ready = 0;
+  const { promise: allConnected, resolve } = Promise.withResolvers<void>();
+  const gate = async () => {
+    ready += 1;
+    if (ready === 50) resolve();
+    await allConnected;
+  };
+  const answers = (
+    await Promise.all(Array.from({ length: 50 }, () => exchange(program.port, gate, copy)))
+  ).flat();
+  const statuses = answers.map(({ status, body }) => `${status} ${JSON.parse(body).status}`).sort();
+  assert.deepEqual(statuses, ["200 accepted", ...Array.from({ length: 49 }, () => "200 duplicate")]);
+  assert.equal(await program.end(), 0);
+  assert.deepEqual(storedIn(join(folder, "inbox.db")), [{ id: "copy", body: "{}", repeats: 49 }]);
+  assert.equal(execFileSync("cat", [join(folder, "runs")], { encoding: "utf8" }), "copy\n");
+});
+
+test("what is given to the store is there once it has answered, whatever came with it", async () => {
+  const file = join(freshFolder(), "inbox.db");
+  const store = await openStore(file);
+  const chunk = Buffer.from('[{"n":1},{"n":2}]'); // two bodies in one buffer, as the network brings them
+  const incoming = (id: string, body: Uint8Array) => ({
+    ...{ source: "default", sender: "github", id, isIdSigned: false, event: "push", form: null },
+    ...{ headers: "{}", body, receivedAt: 1, jobs: [] },
+  });
+  const outcomes = await Promise.all([
+    store.accept(incoming("1", chunk.subarray(1, 8))),
+    store.accept(incoming("2", chunk.subarray(9, 16))),
+    store.accept(incoming("1", chunk.subarray(1, 8))),
+    store.accept(incoming("3", Buffer.alloc(0))),
+    store.accept(incoming("4", randomBytes(8 * 1024 * 1024))),
+  ]);
+  assert.deepEqual(outcomes, ["accepted", "accepted", "duplicate", "accepted", "accepted"]);
+  assert.deepEqual(
+    storedIn(file)
+      .slice(0, 3)
+      .map(({ body }) => body),
+    ['{"n":1}', '{"n":2}', ""],
+  );
+  assert.equal(chunk.toString(), '[{"n":1},{"n":2}]'); // moved was a copy
+  await store.close();
+});
+
+test("close() finishes what was asked for before it", async () => {
+  const file = join(freshFolder(), "inbox.db");
+  const store = await openStore(file);
+  const asked = store.beat("me", 7);
+  await Promise.all([store.close(), asked]);
+  const database = new DatabaseSync(file);
+  assert.equal(database.prepare("SELECT beat_at FROM receivers").get()?.beat_at, 7);
+  database.close();
+});
+
+test("a receiver that cannot listen gives its inbox back", async () => {
+  const first = await startProgram();
+  const { port } = first;
+  const other = spawnSync(
+    process.execPath,
+    ["webhook-receiver.ts", "--port", String(port), "--inbox", join(freshFolder(), "i.db")],
+    {
+      env: { PATH: process.env.PATH, WEBHOOK_SECRET: "a-secret-that-only-the-tests-know" },
+      encoding: "utf8",
+      timeout: 5000,
+    },
+  );
+  assert.equal(await first.end(), 0);
+  assert.deepEqual([other.status, other.signal], [1, null]);
+});
+
+// Each has a program and a file of its own, and some wait for seconds: together.
+describe("when the disk is not as it should be", { concurrency: true }, () => {
+  describe("a full disk", () => {
+    /** Full, and with room again. */
+    type Disk = { fill(program: Program): void; empty(program: Program): void };
+
+    async function refusesAndRecovers(program: Program, folder: string, disk: Disk): Promise<void> {
+      const body = JSON.stringify({ random: randomBytes(300_000).toString("hex") });
+      assert.equal((await post(program.port, "before")).status, 200);
+      disk.fill(program);
+      assertUnavailable(await post(program.port, "full-1", body), program);
+      assertUnavailable(await post(program.port, "full-2", body), program);
+      assert.equal((await fetch(`http://127.0.0.1:${program.port}/healthz`)).status, 200);
+      disk.empty(program);
+      const answers = [await post(program.port, "full-1", body), await post(program.port, "after")];
+      assert.deepEqual(
+        answers.map((answer) => [answer.status, JSON.parse(answer.body).status]),
+        [
+          [200, "accepted"],
+          [200, "accepted"],
+        ],
+      );
+      assert.equal(await program.end(), 0);
+      assert.deepEqual(storedIn(join(folder, "inbox.db")), [
+        { id: "before", body: "{}", repeats: 0 },
+        { id: "full-1", body, repeats: 0 },
+        { id: "after", body: "{}", repeats: 0 },
+      ]);
+    }
+
+    test("a small file system that is full gives 503, and is used again when there is room", async (t) => {
+      const folder = freshFolder();
+      const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", folder], {
+        encoding: "utf8",
+      });
+      if (mounted.status !== 0)
+        return t.skip(`a tmpfs cannot be mounted here: ${mounted.stderr ?? mounted.error?.message}`);
+      t.after(() => spawnSync("umount", ["-l", folder]));
+      const program = await startIn(folder, t);
+      const filler = join(folder, "filler");
+      await refusesAndRecovers(program, folder, {
+        fill: () => {
+          assert.throws(
+            () => {
+              for (;;) appendFileSync(filler, Buffer.alloc(4096));
+            },
+            { code: "ENOSPC" },
+          );
+        },
+        empty: () => rmSync(filler),
+      });
+    });
+
+    test("a limit on the size of files gives 503, and is used again when it is lifted", async (t) => {
+      if (spawnSync("prlimit", ["--version"]).status !== 0) return t.skip("there is no prlimit here");
+      const folder = freshFolder();
+      const program = await startIn(folder, t);
+      const limit = (bytes: string) =>
+        execFileSync("prlimit", ["--pid", String(program.child.pid), `--fsize=${bytes}:`]);
+      await refusesAndRecovers(program, folder, {
+        // Not one byte may be written any more: what a file system that has turned read-only is to a process.
+        fill: () => limit("0"),
+        empty: () => limit("unlimited"),
+      });
+    });
+  });
+
+  describe("the file, while the receiver runs", () => {
+    test("when its mode turns read-only nothing changes: it is open, and what is acknowledged is in it", async (t) => {
+      const folder = freshFolder();
+      const program = await startIn(folder, t);
+      for (const suffix of ["", "-wal", "-shm"]) chmodSync(join(folder, `inbox.db${suffix}`), 0o400);
+      assert.equal((await post(program.port, "1")).status, 200);
+      assert.equal(await program.end("SIGKILL"), "SIGKILL");
+      for (const suffix of ["", "-wal", "-shm"]) chmodSync(join(folder, `inbox.db${suffix}`), 0o600);
+      assert.deepEqual(
+        storedIn(join(folder, "inbox.db")).map(({ id }) => id),
+        ["1"],
+      );
+    });
+
+    test("when it is deleted, nothing is acknowledged that the next start would not find", async (t) => {
+      // The process could go on writing into a file that has no name any more, and all of that would be lost.
+      const folder = freshFolder();
+      const program = await startIn(folder, t);
+      assert.equal((await post(program.port, "before")).status, 200);
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(join(folder, `inbox.db${suffix}`));
+      const [answer] = await exchange(
+        program.port,
+        rawPost("{}", { "X-GitHub-Delivery": "after", Connection: "close" }),
+      );
+      await program.end();
+      const next = await startIn(folder, t);
+      await next.end();
+      const found = storedIn(join(folder, "inbox.db")).map(({ id }) => id);
+      assert.ok(answer?.status !== 200 || found.includes("after"), "it was acknowledged, and is gone");
+    });
+  });
+
+  describe("while another process holds the file locked", { concurrency: true }, () => {
+    /** @returns how to let go of it */
+    async function lock(folder: string, t: TestContext): Promise<() => Promise<void>> {
+      const script = `
+      const { DatabaseSync } = require("node:sqlite");
+      const database = new DatabaseSync("inbox.db");
+      database.exec("PRAGMA busy_timeout = 10000; BEGIN EXCLUSIVE");
+      process.stdout.write("locked");
+      process.stdin.on("end", () => database.close()).resume();`;
+      const other = spawn(process.execPath, ["--no-warnings", "-e", script], {
+        cwd: folder,
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      t.after(() => other.kill("SIGKILL"));
+      await once(other.stdout, "data");
+      return async () => {
+        other.stdin.end();
+        await once(other, "exit");
+      };
+    }
+
+    test("/healthz answers and a delivery waits; when the lock goes it is accepted", async (t) => {
+      const folder = freshFolder();
+      const program = await startIn(folder, t);
+      const unlock = await lock(folder, t);
+      let isAnswered = false;
+      const waiting = post(program.port, "waits").finally(() => {
+        isAnswered = true;
+      });
+      for (let count = 0; count < 20; count += 1) {
+        assert.equal((await fetch(`http://127.0.0.1:${program.port}/healthz`)).status, 200);
+      }
+      assert.equal(isAnswered, false);
+      await unlock();
+      assert.equal((await waiting).status, 200);
+      assert.equal(await program.end(), 0);
+      assert.deepEqual(
+        storedIn(join(folder, "inbox.db")).map(({ id }) => id),
+        ["waits"],
+      );
+    });
+
+    test("for longer than anybody should wait, a delivery gets 503; afterwards it is accepted", async (t) => {
+      const folder = freshFolder();
+      const program = await startIn(folder, t);
+      const unlock = await lock(folder, t);
+      assertUnavailable(await post(program.port, "too long"), program);
+      assert.equal((await fetch(`http://127.0.0.1:${program.port}/healthz`)).status, 200);
+      await unlock();
+      assert.equal((await post(program.port, "too long")).status, 200);
+      assert.equal(await program.end(), 0);
+      assert.deepEqual(
+        storedIn(join(folder, "inbox.db")).map(({ id }) => id),
+        ["too long"],
+      );
+    });
+
+    test("the calls of that time are refused, a step of the retention too, and the store lives on", async () => {
+      const file = join(freshFolder(), "inbox.db");
+      const store = await openStore(file);
+      const other = new DatabaseSync(file);
+      other.exec("BEGIN EXCLUSIVE");
+      const refused = { code: "storage-unavailable", message: "database is locked" };
+      await assert.rejects(store.removeBefore(1), refused);
+      await assert.rejects(store.beat("me", 1), refused);
+      other.close();
+      await store.beat("me", 1);
+      assert.deepEqual(await store.otherBeats(""), [{ owner: "me", beat: 1 }]);
+      await store.close();
+    });
+
+    test("SIGTERM ends the receiver with exit code 0", async (t) => {
+      const folder = freshFolder();
+      const program = await startIn(folder, t);
+      const unlock = await lock(folder, t);
+      const code = await program.end();
+      await unlock();
+      assert.equal(code, 0, program.output());
+    });
+
+    test("a start says so in one line, with exit code 1", async (t) => {
+      const folder = freshFolder();
+      await (await startIn(folder, t)).end();
+      const unlock = await lock(folder, t);
+      await assert.rejects(startIn(folder, t), (error: Error) => {
+        assert.match(
+          error.message,
+          /\nwebhook-receiver: cannot open the inbox inbox\.db: database is locked\n$/,
+        );
+        return true;
+      });
+      await unlock();
+    });
+  });
+});
