@@ -14,6 +14,7 @@ const applicationId = 0x57485243;
 
 /** How long a statement waits for another process that is writing. */
 const busyTimeoutMilliseconds = 5000;
+const openPauseMilliseconds = 100;
 
 const steps: readonly string[] = [
   `
@@ -81,10 +82,26 @@ const steps: readonly string[] = [
  * @throws OperatorError when it is not an inbox, is of a newer version, or cannot be written
  */
 export function openDatabase(file: string): DatabaseSync {
+  const giveUpAt = performance.now() + busyTimeoutMilliseconds;
+  for (;;) {
+    try {
+      return open(file);
+    } catch (thrown) {
+      if (thrown instanceof OperatorError) throw thrown;
+      // The switch to WAL does not wait for another receiver that starts at the same moment.
+      if (!/locked/.test(errorLine(thrown)) || performance.now() > giveUpAt) {
+        throw new OperatorError(`cannot open the inbox ${file}: ${errorLine(thrown)}`, 1);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, openPauseMilliseconds);
+    }
+  }
+}
+
+function open(file: string): DatabaseSync {
+  // SQLite gives the files beside it (-wal, -shm) the mode of the database itself.
+  if (file !== ":memory:") closeSync(openSync(file, "a", 0o600));
+  const database = new DatabaseSync(file);
   try {
-    // SQLite gives the files beside it (-wal, -shm) the mode of the database itself.
-    if (file !== ":memory:") closeSync(openSync(file, "a", 0o600));
-    const database = new DatabaseSync(file);
     database.exec(`PRAGMA busy_timeout = ${busyTimeoutMilliseconds}`);
     checkOwnership(database, file);
     // Only an empty file takes this one; it lets the file shrink in small steps.
@@ -96,8 +113,8 @@ export function openDatabase(file: string): DatabaseSync {
     migrate(database);
     return database;
   } catch (thrown) {
-    if (thrown instanceof OperatorError) throw thrown;
-    throw new OperatorError(`cannot open the inbox ${file}: ${errorLine(thrown)}`, 1);
+    database.close(); // so that a file which is not ours is left without files of SQLite beside it
+    throw thrown;
   }
 }
 
@@ -109,15 +126,26 @@ export function transaction<Result>(database: DatabaseSync, work: () => Result):
     database.exec("COMMIT");
     return result;
   } catch (thrown) {
-    // A full disk has rolled back by itself; everything else has not.
-    if (database.isTransaction) database.exec("ROLLBACK");
+    rollBack(database);
     throw thrown;
   }
 }
 
+/** After some errors (a full disk) SQLite has rolled back by itself, and says that there is nothing to roll back. */
+function rollBack(database: DatabaseSync): void {
+  try {
+    database.exec("ROLLBACK");
+  } catch {
+    // there was no transaction any more
+  }
+}
+
 function checkOwnership(database: DatabaseSync, file: string): void {
+  // In one transaction: another receiver may be making the file at this very moment.
+  database.exec("BEGIN");
   const id = pragma(database, "application_id");
   const tables = database.prepare("SELECT count(*) AS count FROM sqlite_schema").get()?.count;
+  database.exec("COMMIT");
   if (id !== applicationId && (id !== 0 || tables !== 0)) {
     throw new OperatorError(
       `${file} is a database, but not an inbox of webhook-receiver: choose another --inbox`,

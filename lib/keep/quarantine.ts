@@ -32,7 +32,6 @@ export function openQuarantine(database: DatabaseSync) {
   const removeOldest = database.prepare(
     "DELETE FROM quarantine WHERE number = (SELECT min(number) FROM quarantine) RETURNING length(body) + octet_length(head) AS bytes",
   );
-  let { rows, bytes } = measure.get() as { rows: number; bytes: number };
 
   return {
     /** @returns false when it is too large to be kept at all */
@@ -40,17 +39,10 @@ export function openQuarantine(database: DatabaseSync) {
       const size = body.length + Buffer.byteLength(head);
       if (size > maxQuarantineBytes) return false;
       insert.run(source, receivedAt, reason, head, body);
-      rows += 1;
-      bytes += size;
-      // The retention and `reverify` remove rows too: before anything is pushed out, the counts are made again.
-      if (rows > maxQuarantineRows || bytes > maxQuarantineBytes) {
-        ({ rows, bytes } = measure.get() as { rows: number; bytes: number });
-      }
-      while (rows > maxQuarantineRows || bytes > maxQuarantineBytes) {
-        const removed = removeOldest.get();
-        if (removed === undefined) break;
-        rows -= 1;
-        bytes -= Number(removed.bytes);
+      // Counted each time: other receivers, the retention and `reverify` add and remove rows too.
+      let { rows, bytes } = measure.get() as { rows: number; bytes: number };
+      for (; rows > maxQuarantineRows || bytes > maxQuarantineBytes; rows -= 1) {
+        bytes -= Number(removeOldest.get()?.bytes);
       }
       return true;
     },

@@ -29,7 +29,7 @@ export async function loadHandlers(file: string | undefined): Promise<ReadyHandl
     throw new OperatorError(`cannot load the handlers from ${file}: ${errorLine(thrown)}`, 1);
   }
   const { handlers } = module;
-  if (typeof handlers !== "object" || handlers === null) {
+  if (typeof handlers !== "object" || handlers === null || Array.isArray(handlers)) {
     throw new OperatorError(`${file} exports no object named "handlers"`, 1);
   }
   return readyHandlers(handlers as Handlers);
@@ -69,7 +69,7 @@ function entryFault(entry: Handler | HandlerOptions | null): string | undefined 
   const { retries = 0, timeoutSeconds = 1, orderBy } = entry;
   if (!Number.isInteger(retries) || retries < 0 || retries > 100)
     return "retries is a whole number from 0 to 100";
-  if (!(timeoutSeconds > 0 && timeoutSeconds <= 86_400))
+  if (typeof timeoutSeconds !== "number" || !(timeoutSeconds > 0 && timeoutSeconds <= 86_400))
     return "timeoutSeconds is more than 0 and at most 86400";
   if (orderBy !== undefined && typeof orderBy !== "function") return "orderBy is not a function";
   return undefined;
