@@ -831,6 +831,40 @@ test("more body than Content-Length says is garbage behind the delivery: 200, th
   await assertAlive();
 });
 
+/** A messaging-sdk delivery, as its guide posts it: with curl's form content type. */
+function message(text: string): Buffer {
+  const authorization = `Bearer ${sign(text).slice("sha256=".length)}`;
+  const headers = { "X-Hub-Signature-256": undefined, Authorization: authorization, Connection: "close" };
+  return rawPost(text, { ...headers, "Content-Type": "application/x-www-form-urlencoded" }, "/webhooks");
+}
+
+test("a messaging-sdk delivery has the answer that its client expects, at /webhooks too", async () => {
+  const [answer] = await exchange(receiver.port, message('{"id":"m-1","status":"delivered"}'));
+  assert.equal(answer?.status, 200);
+  assert.equal(answer?.headers.get("content-type"), "application/json");
+  assert.deepEqual(JSON.parse(answer?.body ?? ""), { message: "Webhook processed successfully." });
+});
+
+test("an authentic delivery of the wrong shape is 422, and its problem document names the fields", async () => {
+  const linesBefore = receiver.lines.length;
+  const [answer] = await exchange(receiver.port, message('{"id":"","status":"lost"}'));
+  assert.equal(answer?.status, 422);
+  assert.equal(answer?.headers.get("content-type"), "application/problem+json");
+  const status = 'Input should be "queued", "delivered" or "failed"';
+  assert.deepEqual(JSON.parse(answer?.body ?? ""), {
+    title: "Unprocessable Entity",
+    status: 422,
+    detail: "id: Input should be a non-empty string",
+    errors: [
+      { pointer: "#/id", detail: "Input should be a non-empty string" },
+      { pointer: "#/status", detail: status },
+    ],
+  });
+  const [line] = receiver.lines.slice(linesBefore);
+  assert.deepEqual([line?.message, line?.reason, line?.status], ["refused", "shape-invalid", 422]);
+  await assertAlive();
+});
+
 // Node's parser stops behind a request with an Upgrade, whether it is taken up or not.
 test("an answer to a request with an Upgrade closes: what follows it in the same write is lost", async () => {
   const upgrades = [
