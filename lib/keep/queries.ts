@@ -157,20 +157,20 @@ export function restartJobs(
   which: "all" | "dead",
   now: number,
 ): { restarted: number; running: number; orphaned: number } {
-  const of = "delivery IN (SELECT value FROM json_each(?1))";
+  const of = "delivery IN (SELECT value FROM json_each($deliveries))";
   const wanted = which === "dead" ? "state = 'dead'" : "state <> 'running'";
-  const hasHandler = "handler IN (SELECT value FROM json_each(?2))";
-  const among = [JSON.stringify(deliveries), JSON.stringify(handlers)] as const;
+  const hasHandler = "handler IN (SELECT value FROM json_each($handlers))";
+  const among = { deliveries: JSON.stringify(deliveries), handlers: JSON.stringify(handlers) };
   const left = database
     .prepare(
       `SELECT count(*) FILTER (WHERE state = 'running') AS running,
         count(*) FILTER (WHERE ${wanted} AND NOT ${hasHandler}) AS orphaned FROM jobs WHERE ${of}`,
     )
-    .get(...among);
+    .get(among);
   const restart = database.prepare(`
-    UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = ?3, finished_at = NULL
+    UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = $now, finished_at = NULL
     WHERE ${of} AND ${wanted} AND ${hasHandler}`);
-  const { changes } = restart.run(...among, now);
+  const { changes } = restart.run({ ...among, now });
   return { restarted: Number(changes), running: Number(left?.running), orphaned: Number(left?.orphaned) };
 }
 
@@ -183,15 +183,17 @@ export function addJobs(
   // The delivery may have been removed meanwhile (its time was up), or another replay was faster.
   const insert = database.prepare(`
     INSERT INTO jobs (delivery, handler, state, next_attempt_at, order_key)
-    SELECT number, ?2, 'pending', ?3, ?4 FROM deliveries WHERE number = ?1
+    SELECT number, $handler, 'pending', $now, $orderKey FROM deliveries WHERE number = $delivery
     ON CONFLICT (delivery, handler) DO NOTHING`);
-  const added = jobs.map(({ delivery, handler, orderKey }) => insert.run(delivery, handler, now, orderKey));
+  const added = jobs.map(({ delivery, handler, orderKey }) =>
+    insert.run({ delivery, handler, now, orderKey }),
+  );
   return added.reduce((sum, { changes }) => sum + Number(changes), 0);
 }
 
 export function isReceiverAlive(database: DatabaseSync, now: number): boolean {
-  const sql = "SELECT 1 FROM receivers WHERE beat_at BETWEEN ?1 - ?2 AND ?1 + ?2 LIMIT 1";
-  return database.prepare(sql).get(now, beatMilliseconds) !== undefined;
+  const sql = "SELECT 1 FROM receivers WHERE beat_at BETWEEN ? AND ? LIMIT 1";
+  return database.prepare(sql).get(now - beatMilliseconds, now + beatMilliseconds) !== undefined;
 }
 
 // ---- Quarantine ----

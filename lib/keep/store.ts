@@ -38,7 +38,6 @@ const methods = [
   "beat",
   "otherBeats",
   "bury",
-  "freeOrphans",
   "leftover",
   "quarantine",
   "removeBefore",
@@ -49,7 +48,11 @@ const methods = [
  * @throws OperatorError when it cannot be opened
  */
 export async function openStore(file: string): Promise<Store> {
-  const worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData: { file } });
+  const worker = new Worker(new URL("./thread.ts", import.meta.url), {
+    workerData: { file },
+    // tsx does not reach into threads; a Node that strips types only when asked is asked.
+    ...(process.features.typescript ? {} : { execArgv: ["--experimental-strip-types", "--no-warnings"] }),
+  });
   const waiting = new Map<number, Waiting>();
   let count = 0;
 

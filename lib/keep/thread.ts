@@ -73,8 +73,11 @@ function work(port: MessagePort, file: string): void {
       calls.push(...(more.message as Call[]));
     }
     const asked = calls.filter(({ method }) => method !== "close");
-    if (asked.length > 0) port.postMessage(run(asked));
-    if (asked.some(({ method }) => method === "removeBefore")) shrink();
+    const replies = asked.length === 0 ? [] : run(asked);
+    port.postMessage(replies);
+    const hasRemoved =
+      replies.every((reply) => "value" in reply) && asked.some(({ method }) => method === "removeBefore");
+    if (hasRemoved) shrink();
     // Closing is no transaction: it has to work when the disk says no to everything else.
     for (const { number } of calls.filter(({ method }) => method === "close")) {
       database.close();

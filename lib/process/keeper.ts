@@ -42,7 +42,7 @@ export function openKeeper(
 
   return {
     async keep(delivery, event, receivedAt) {
-      const incoming = incomingFrom(delivery.sender, event, handlers, receivedAt);
+      const incoming = incomingFrom(delivery.sender, event, handlers, receivedAt, log);
       const outcome = await store.accept(incoming);
       if (outcome !== "duplicate" && incoming.jobs.length > 0) worker.poke();
       return outcome;
@@ -64,6 +64,7 @@ export function incomingFrom(
   event: WebhookEvent,
   handlers: ReadyHandlers,
   receivedAt: Date,
+  log?: Log,
 ) {
   return {
     source: event.source,
@@ -75,6 +76,6 @@ export function incomingFrom(
     headers: JSON.stringify(event.headers),
     body: event.body,
     receivedAt: receivedAt.getTime(),
-    jobs: jobsFor(handlers, event),
+    jobs: jobsFor(handlers, event, log),
   };
 }

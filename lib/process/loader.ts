@@ -2,6 +2,7 @@
  * Loads the handlers and says which of them an event goes to.
  */
 import { pathToFileURL } from "node:url";
+import { type Log, stackOf } from "../log.ts";
 import { errorLine, OperatorError } from "../operator-error.ts";
 import type { WebhookEvent } from "../receive/event.ts";
 import type { Handler, HandlerOptions, Handlers } from "./handlers.ts";
@@ -48,16 +49,30 @@ export function readyHandlers(handlers: Handlers): ReadyHandlers {
   );
 }
 
-/** The jobs that an event brings: one for each handler whose pattern it matches. */
+/**
+ * The jobs that an event brings: one for each handler whose pattern it matches.
+ * @param log told when an `orderBy` throws: its job then waits for no other, for the event must not be lost;
+ * without a log, `jobsFor` throws what it threw
+ */
 export function jobsFor(
   handlers: ReadyHandlers,
   event: WebhookEvent,
+  log?: Log,
 ): { handler: string; orderKey: string | null }[] {
+  const keyOf = (handler: string, orderBy: NonNullable<HandlerOptions["orderBy"]>): string | null => {
+    try {
+      return String(orderBy(event));
+    } catch (thrown) {
+      if (log === undefined) throw thrown;
+      log.error("orderBy failed; the job is in no order", { handler, id: event.id, stack: stackOf(thrown) });
+      return null;
+    }
+  };
   return [...handlers]
     .filter(([pattern]) => matchesPattern(pattern, event.type))
     .map(([handler, { orderBy }]) => ({
       handler,
-      orderKey: orderBy === undefined ? null : String(orderBy(event)),
+      orderKey: orderBy === undefined ? null : keyOf(handler, orderBy),
     }));
 }
 

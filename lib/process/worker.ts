@@ -82,7 +82,6 @@ export function openWorker(
 
   async function lookAtOthers(): Promise<void> {
     const now = Date.now();
-    await store.freeOrphans(now);
     const others = await store.otherBeats(owner);
     for (const other of others) {
       const before = seen.get(other.owner);
@@ -215,6 +214,7 @@ async function call(
     controller.abort(error);
     reject(error);
   }, timeoutSeconds * 1000);
+  timer.unref(); // it alone keeps no process alive
   try {
     const context = { attempt: job.attempt, signal: controller.signal, log };
     // A handler that never returns is left behind when its time is up.

@@ -365,20 +365,6 @@ test("bury() frees the jobs of the dead with their attempts counted, and nobody 
   assert.equal(inbox.bury("dead", now), 0);
 });
 
-test("freeOrphans() frees the jobs of an owner that is not in the list", () => {
-  const { inbox, rows } = openEmpty();
-  inbox.accept(incoming());
-  inbox.claim("unknown", handlers, far, now);
-  inbox.accept(incoming({ id: "2" }));
-  inbox.claim("me", handlers, far, now);
-  inbox.beat("me", now);
-  inbox.freeOrphans(now + 5);
-  assert.deepEqual(rows("SELECT state, owner, attempts, next_attempt_at FROM jobs ORDER BY number"), [
-    { state: "pending", owner: null, attempts: 1, next_attempt_at: now + 5 },
-    { state: "running", owner: "me", attempts: 1, next_attempt_at: now },
-  ]);
-});
-
 test("beat() counts up, and the others see it", () => {
   const { inbox } = openEmpty();
   inbox.beat("me", now);

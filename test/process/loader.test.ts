@@ -46,6 +46,20 @@ test("orderBy gives the key that jobs are put in order by, as text", () => {
   assert.deepEqual(jobsFor(handlers, eventCalled("push")), [{ handler: "push", orderKey: "key-1" }]);
 });
 
+test("an orderBy that throws costs the order and not the job, and is logged", () => {
+  let text = "";
+  const log = openLog("json", (more) => {
+    text += more;
+  });
+  const orderBy = (): string => {
+    throw new Error("no such field");
+  };
+  const handlers = readyHandlers({ push: { handle: nothing, orderBy } });
+  assert.deepEqual(jobsFor(handlers, eventCalled("push"), log), [{ handler: "push", orderKey: null }]);
+  log.flush();
+  assert.match(text, /orderBy failed.*no such field/);
+});
+
 test("what a handler does not say is 11 retries and 300 seconds", () => {
   const [plain, own] = [
     ...readyHandlers({ a: nothing, b: { handle: nothing, retries: 0, timeoutSeconds: 1.5 } }).values(),
