@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { openProgress, replay } from "../../lib/commands/replay.ts";
 import { transaction } from "../../lib/keep/database.ts";
 import { addJobs } from "../../lib/keep/queries.ts";
@@ -249,10 +251,17 @@ test("a running receiver runs what is replayed, as a first attempt, and what was
       if (runs === 1) throw new Error("broken");
     } }`,
   );
+  /** A handler logs before its job is marked, and a job that still runs is left alone by a replay. */
+  async function untilOnlyJobIs(state: string): Promise<void> {
+    const database = new DatabaseSync(file, { readOnly: true });
+    const jobs = database.prepare("SELECT state FROM jobs");
+    while (jobs.get()?.state !== state) await pause(5);
+    database.close();
+  }
   const program = await startProgram({ args: ["--inbox", file, "--handlers", handlers] });
   t.after(() => program.end());
   await exchange(program.port, rawPost("{}", { ...close, "X-GitHub-Delivery": "the-id" }));
-  await program.waitFor("the job is dead");
+  await untilOnlyJobIs("dead");
   const options = ["--inbox", file, "--handlers", handlers];
   // The clock of the machine, for the receiver beats by that.
   let text = "";
@@ -261,6 +270,7 @@ test("a running receiver runs what is replayed, as a first attempt, and what was
   };
   await replay(["--dead", ...options], {}, write);
   await program.waitFor("run 2 attempt 1");
+  await untilOnlyJobIs("done");
   await replay(["the-id", ...options], {}, write);
   await program.waitFor("run 3 attempt 1");
   assert.equal(text, "1 delivery: 1 job pending\n1 delivery: 1 job pending\n");
