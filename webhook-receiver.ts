@@ -100,7 +100,7 @@ function maxBodyBytes(source: Source, settings: Settings): number {
 /** All bodies that are being received may hold this much memory together. */
 const maxHeldBodyBytes = 256 * 1024 * 1024;
 const maxConnections = 10_000;
-/** Longer than any handler should keep its sender waiting. */
+/** Longer than an answer takes to be made, and than a sender waits for it. */
 const silenceSeconds = 120;
 /** How long what is in flight may take to finish after SIGTERM; process managers kill after 10 s or more. */
 const stopDeadlineSeconds = 8;

@@ -18,3 +18,14 @@ export function errorLine(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   return text.split("\n", 1)[0] ?? "";
 }
+
+/** A wrong value as it was given, but never long: somebody may have pasted the wrong thing. */
+export function quoted(given: string): string {
+  return JSON.stringify(given.length > 40 ? `${given.slice(0, 40)}…` : given);
+}
+
+/** What `parseArgs` threw, in one sentence and without its advice on how to write options that begin with a dash. */
+export function usageError(thrown: unknown): OperatorError {
+  const [problem] = errorLine(thrown).split(/\. (?:To specify|Did you|This command)/);
+  return new OperatorError(`${problem} (--help shows what there is)`, 2);
+}

@@ -9,7 +9,7 @@ import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
 import { defaultEnvFile, hasPlainLine, loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
 import type { Format } from "./log.ts";
-import { errorLine, OperatorError } from "./operator-error.ts";
+import { OperatorError, quoted, usageError } from "./operator-error.ts";
 import { readSources, type Source } from "./sources.ts";
 
 export type Settings = {
@@ -147,10 +147,7 @@ function parseFlags(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options, strict: true }).values;
   } catch (thrown) {
-    throw new OperatorError(
-      `${errorLine(thrown).replace(/\. (To specify|This command).*$/, "")} (--help shows what there is)`,
-      2,
-    );
+    throw usageError(thrown);
   }
 }
 
@@ -238,11 +235,6 @@ function readFormat(given: Given | undefined): Format {
   if (given === undefined) return process.stdout.isTTY ? "pretty" : "json";
   if (given.text === "json" || given.text === "pretty") return given.text;
   throw new OperatorError(`${given.name}: expected json or pretty, not ${quoted(given.text)}`, 2);
-}
-
-/** A wrong value as it was given, but never long: somebody may have pasted the wrong thing. */
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
 
 function version(): string {

@@ -9,7 +9,7 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 import { loadEnvFile } from "../dotenv.ts";
 import { openDatabase } from "../keep/database.ts";
 import type { EventFilter } from "../keep/queries.ts";
-import { errorLine, OperatorError } from "../operator-error.ts";
+import { errorLine, OperatorError, quoted, usageError } from "../operator-error.ts";
 import { matchesPattern, patternFault } from "../process/pattern.ts";
 
 const text = { type: "string" } as const;
@@ -43,8 +43,7 @@ export function parseCommand<Config extends ParseArgsConfig>(
   try {
     return parseArgs(config);
   } catch (thrown) {
-    const [problem] = errorLine(thrown).split(/\. (?:To specify|Did you|This command)/);
-    throw new OperatorError(`${problem} (--help shows what there is)`, 2);
+    throw usageError(thrown);
   }
 }
 
@@ -172,9 +171,4 @@ export function isoTime(milliseconds: number): string {
 /** `1 job`, `2 jobs` */
 export function counted(count: number, noun: string, plural = `${noun}s`): string {
   return `${count} ${count === 1 ? noun : plural}`;
-}
-
-/** A wrong value as it was given, but never long: somebody may have pasted the wrong thing. */
-export function quoted(given: string): string {
-  return JSON.stringify(given.length > 40 ? `${given.slice(0, 40)}…` : given);
 }

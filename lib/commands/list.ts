@@ -3,13 +3,12 @@
  */
 import { listDeliveries, type State, type Summary, states } from "../keep/queries.ts";
 import { printable } from "../log.ts";
-import { OperatorError } from "../operator-error.ts";
+import { OperatorError, quoted } from "../operator-error.ts";
 import {
   commonFlags,
   commonHelp,
   isoTime,
   parseCommand,
-  quoted,
   readFiles,
   readPattern,
   readTime,

@@ -19,7 +19,7 @@ import {
   restartJobs,
 } from "../keep/queries.ts";
 import { printable } from "../log.ts";
-import { errorLine, OperatorError } from "../operator-error.ts";
+import { errorLine, OperatorError, quoted } from "../operator-error.ts";
 import { jobsFor, loadHandlers, type ReadyHandlers } from "../process/loader.ts";
 import { matchesPattern } from "../process/pattern.ts";
 import { eventOf } from "../process/worker.ts";
@@ -28,7 +28,6 @@ import {
   handlerFlags,
   handlersHelp,
   parseCommand,
-  quoted,
   readFiles,
   readPattern,
   readTime,

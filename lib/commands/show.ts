@@ -13,7 +13,7 @@ import {
   type StoredJob,
 } from "../keep/queries.ts";
 import { printable, secretName } from "../log.ts";
-import { OperatorError } from "../operator-error.ts";
+import { OperatorError, quoted } from "../operator-error.ts";
 import { eventOf } from "../process/worker.ts";
 import { Refusal } from "../refusal.ts";
 import { readCustomSender } from "../senders/custom.ts";
@@ -25,7 +25,6 @@ import {
   counted,
   isoTime,
   parseCommand,
-  quoted,
   readFiles,
   withInbox,
 } from "./arguments.ts";

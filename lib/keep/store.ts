@@ -19,8 +19,6 @@ type Asynchronous<Methods> = {
 
 /** The same as the room's functions, with promises; they reject with a Refusal (503) when the disk says no. */
 export type Store = Asynchronous<Room> & {
-  /** Something has come in that will lead to a call: wait a turn longer. */
-  stir(): void;
   /** Finishes what was asked for, then closes the file. */
   close(): Promise<void>;
 };
@@ -96,7 +94,6 @@ export async function openStore(file: string): Promise<Store> {
   );
   return {
     ...(calls as Asynchronous<Room>),
-    stir: gathering.stir,
     close: async () => {
       const ended = new Promise((resolve) => worker.once("exit", resolve));
       await call("close", []);

@@ -9,7 +9,7 @@ import { errorLine } from "../operator-error.ts";
 import type { WebhookEvent } from "../receive/event.ts";
 import type { Claim, Delivery } from "../receive/signature.ts";
 import { Refusal } from "../refusal.ts";
-import { isIdSigned, type ReadySender } from "../senders/ready.ts";
+import type { ReadySender } from "../senders/ready.ts";
 import { jobsFor, type ReadyHandlers } from "./loader.ts";
 import type { JobWorker } from "./worker.ts";
 
@@ -70,7 +70,7 @@ export function incomingFrom(
     source: event.source,
     sender: event.sender,
     id: event.id,
-    isIdSigned: isIdSigned(sender),
+    isIdSigned: sender.isIdSigned,
     event: event.type,
     form: sender.form ?? null,
     headers: JSON.stringify(event.headers),

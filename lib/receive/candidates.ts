@@ -9,6 +9,7 @@ import { decodeBase64 } from "../senders/key.ts";
 import { fieldAt, headerAt } from "../senders/part.ts";
 import type { ReadyScheme } from "../senders/ready.ts";
 import type { Algorithm } from "../senders/sender.ts";
+import { countHeader } from "./head.ts";
 
 /** Senders send two while they rotate a secret; each one costs a comparison. */
 const maxCandidates = 10;
@@ -50,8 +51,7 @@ export function readHeaderSignatures(
 ): Buffer[] {
   const names = signatureHeaders(scheme, headers);
   for (const name of names) {
-    // Node joins a doubled header with ", ", and of two Authorization headers it hides the second.
-    const count = rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length;
+    const count = countHeader(rawHeaders, name);
     if (count !== 1) throw new Refusal("signature-ambiguous", `${count} ${name} headers`);
   }
   const found = names

@@ -22,12 +22,17 @@ export function checkHead(
   const fieldCount = rawHeaders.length / 2;
   if (fieldCount > maxHeaderFields) throw new Refusal("headers-too-large", `${fieldCount} header fields`);
   // RFC 9112 §3.2: HTTP/1.1 has exactly one Host, and it is a host. Of two, Node shows only the first.
-  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === "host").length;
+  const hosts = countHeader(rawHeaders, "host");
   if (hosts > 1 || (hosts === 0 && httpVersion === "1.1"))
     throw new Refusal("http-malformed", `${hosts} Host headers`);
   if (!/^[\w.~!$&'()*+,;=%:[\]-]*$/.test(headers.host ?? ""))
     throw new Refusal("http-malformed", "Host is not a host");
   if (expectation === "unknown") throw new Refusal("expectation-unknown", `Expect: ${headers.expect}`);
+}
+
+/** How often a header is there. Node joins some doubled ones with ", ", and of others it hides the second. */
+export function countHeader(rawHeaders: readonly string[], name: string): number {
+  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length;
 }
 
 /** The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC 9112 §3.2.2). */

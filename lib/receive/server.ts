@@ -275,7 +275,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     // To Node a connection that never sent a byte is not idle, and would hold the stop up.
     // Neither is one that has had its last answer and stays.
     for (const socket of sockets) if (socket.bytesRead === 0 || socket.writableEnded) socket.destroy();
-    // A handler may still be at it although its client has gone.
+    // A delivery may still be on its way to the disk although its client has gone.
     const finished = Promise.all([closed, ...unfinished]).then(() => true);
     const isFinished = await Promise.race([
       finished,

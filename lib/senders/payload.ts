@@ -20,6 +20,7 @@ export type FormUse = "payload" | "fields" | "payload or fields";
 
 /** More than any sender's form has. Node's parser takes a time that grows faster than their number. */
 const maxFormFields = 1000;
+const payloadPrefix = Buffer.from("payload=");
 
 /** @throws Refusal 400 for a form of more than 1000 fields */
 export function formFields(body: Buffer): URLSearchParams {
@@ -33,7 +34,7 @@ export function formFields(body: Buffer): URLSearchParams {
 
 /** The text of the field `payload` that a form begins with; undefined when the body is something else. */
 export function payloadField(body: Buffer): string | undefined {
-  if (!body.subarray(0, "payload=".length).equals(Buffer.from("payload="))) return undefined;
+  if (!body.subarray(0, payloadPrefix.length).equals(payloadPrefix)) return undefined;
   const end = body.indexOf("&");
   const field = new URLSearchParams(body.subarray(0, end === -1 ? body.length : end).toString("utf8"));
   return field.get("payload") ?? "";

@@ -23,16 +23,19 @@ export type ReadySender = Omit<Sender, "schemes" | "event" | "id"> & {
   readonly schemes: readonly ReadyScheme[];
   readonly event: readonly (readonly NamedPart[])[];
   readonly id: readonly (readonly NamedPart[])[];
+  /**
+   * Is the delivery's id covered by the signature? An unsigned one can be replaced by whoever captured a delivery,
+   * so it may never make a different body pass for a repeat.
+   */
+  readonly isIdSigned: boolean;
 };
 
 /** @throws SyntaxError naming a part that does not exist */
 export function readySender(sender: Sender): ReadySender {
-  return {
-    ...sender,
-    schemes: sender.schemes.map(readyScheme),
-    event: sender.event.map(parseAlternatives),
-    id: sender.id.map(parseAlternatives),
-  };
+  const schemes = sender.schemes.map(readyScheme);
+  const id = sender.id.map(parseAlternatives);
+  const event = sender.event.map(parseAlternatives);
+  return { ...sender, schemes, event, id, isIdSigned: isSigned(id.flat(), schemes) };
 }
 
 function readyScheme(scheme: Scheme): ReadyScheme {
@@ -52,16 +55,12 @@ function readyScheme(scheme: Scheme): ReadyScheme {
   };
 }
 
-/**
- * Is the delivery's id covered by the signature? An unsigned one can be replaced by whoever captured a delivery,
- * so it may never make a different body pass for a repeat.
- */
-export function isIdSigned({ schemes, id }: ReadySender): boolean {
+/** Is every one of the parts covered by a signature of one of the schemes? */
+function isSigned(parts: readonly Part[], schemes: readonly ReadyScheme[]): boolean {
   const covers = ({ signedParts }: ReadyScheme, part: Part): boolean => {
     const coversBody = signedParts.some(({ kind }) => kind === "body" || kind === "payload");
     return signedParts.some((other) => isSamePart(other, part)) || (part.kind === "field" && coversBody);
   };
-  const parts = id.flat();
   return (
     parts.length > 0 &&
     parts.every((part) => part.kind === "text" || schemes.some((scheme) => covers(scheme, part)))

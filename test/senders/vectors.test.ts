@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { type Delivery, hashChunk, readClaim, verify } from "../../lib/receive/signature.ts";
 import { readKey, readSigningKey } from "../../lib/senders/key.ts";
 import type { Part } from "../../lib/senders/part.ts";
-import { isIdSigned, type ReadyScheme, readySender } from "../../lib/senders/ready.ts";
+import { type ReadyScheme, readySender } from "../../lib/senders/ready.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
 import { sign } from "../../lib/senders/sign.ts";
 import { senders } from "../../lib/senders/table.ts";
@@ -280,7 +280,7 @@ function testVector(sender: Sender, vector: Vector): void {
     .flatMap((part) => (part.kind === "header" ? [part.name] : []));
   const idName = idHeader.find((name) => vector.headers[name] !== undefined);
   if (idName !== undefined) {
-    const isSigned = isIdSigned(readySender(sender));
+    const isSigned = readySender(sender).isIdSigned;
     test(`${title}: a swapped id is ${isSigned ? "refused" : "not noticed, and known to be unsigned"}`, () => {
       const attempt = { headers: { ...vector.headers, [idName]: "another-id" } };
       if (isSigned) assert.throws(() => check(sender, vector, attempt), { code: "signature-mismatch" });
