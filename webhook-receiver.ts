@@ -37,7 +37,7 @@ import { type Arrival, openServer } from "./lib/receive/server.ts";
 import { hashChunk, readClaim, verify } from "./lib/receive/signature.ts";
 import { Refusal } from "./lib/refusal.ts";
 import { readSettings, type Settings } from "./lib/settings.ts";
-import { type Source, sourceAt } from "./lib/sources.ts";
+import { sourceAt } from "./lib/sources.ts";
 import { firstDelivery, logLeftover, logWelcome } from "./lib/welcome.ts";
 
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
@@ -54,8 +54,8 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
   if (echo !== undefined) return echo;
   if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: allowedMethods(source) });
 
-  // 3. How long is the body (411, 413), and what do the headers claim (401)? All before we hold a byte of it.
-  const length = readContentLength(headers, maxBodyBytes(source, settings));
+  // 3. How long is the body (411, 413: the operator's limit or the sender's), and what do the headers claim (401)? All before we hold a byte of it.
+  const length = readContentLength(headers, Math.min(settings.maxBodyBytes, source.maxBodyBytes));
   if (mayBeFormHandshake(source, arrival, length)) {
     return answerForm(source, await readWhole(arrival, length));
   }
@@ -70,31 +70,26 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
 
   // 6. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
   const event = keeper.orQuarantine(claim, receivedAt, () => readEvent(delivery));
-  trail.event = event.type;
-  trail.id = event.id;
-  const answer = answerSigned(delivery, event);
-  if (answer !== undefined) return answer;
+  const { id, type } = event;
+  trail.event = type;
+  trail.id = id;
+  const handshake = answerSigned(delivery, event);
+  if (handshake !== undefined) return handshake;
+  const { acceptedAnswer } = delivery.sender;
+  const fixed = acceptedAnswer && fixedAnswer(acceptedAnswer, event.payload, delivery.secret.key);
 
   // 7. Keep it: once, and on the disk. When the disk says no (503), the sender gets no yes, and sends again.
   trail.outcome = await keeper.keep(delivery, event, receivedAt);
 
   // 8. Say yes. The handlers run later: a slow one can never make the sender repeat itself.
-  const { acceptedAnswer } = delivery.sender;
-  if (acceptedAnswer !== undefined) return fixedAnswer(acceptedAnswer, event.payload, delivery.secret.key);
   const status = trail.outcome === "duplicate" ? "duplicate" : "accepted";
-  return jsonAnswer(200, { status, id: event.id, event: event.type });
+  return fixed ?? jsonAnswer(200, { status, id, event: type });
 }
 
 async function readWhole(arrival: Arrival, length: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   await arrival.readBody(length, (chunk) => chunks.push(chunk));
   return Buffer.concat(chunks);
-}
-
-/** The operator's limit, or the sender's where that is lower. */
-function maxBodyBytes(source: Source, settings: Settings): number {
-  const limits = source.senders.map((sender) => sender.maxBodyBytes ?? Number.POSITIVE_INFINITY);
-  return Math.min(settings.maxBodyBytes, Math.max(...limits));
 }
 
 /** All bodies that are being received may hold this much memory together. */

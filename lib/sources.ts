@@ -15,7 +15,7 @@ import { Refusal } from "./refusal.ts";
 import { readCustomSender } from "./senders/custom.ts";
 import { keyExpectations, readKey } from "./senders/key.ts";
 import { type ReadySender, readySender } from "./senders/ready.ts";
-import type { Sender } from "./senders/sender.ts";
+import type { Handshake, Sender } from "./senders/sender.ts";
 import { defaultSenders, senderFor, senders } from "./senders/table.ts";
 
 /** One path with its secrets. Two GitHub organisations are two sources of one sender. */
@@ -24,6 +24,10 @@ export type Source = {
   readonly name: string;
   /** One, except for the default source. */
   readonly senders: readonly ReadySender[];
+  /** Those of all its senders. */
+  readonly handshakes: readonly Handshake[];
+  /** No sender of it sends more in one body; Infinity where one does not say. */
+  readonly maxBodyBytes: number;
   /** The current one first. */
   readonly secrets: readonly Secret[];
   /** In place of the window that the sender's row gives. */
@@ -182,6 +186,8 @@ function openSource(
   return {
     name,
     senders: accepted.map(readySender),
+    handshakes: accepted.flatMap(({ handshakes = [] }) => handshakes),
+    maxBodyBytes: Math.max(...accepted.map((sender) => sender.maxBodyBytes ?? Number.POSITIVE_INFINITY)),
     secrets: [],
     toleranceSeconds: readTolerance(environment, variableFor("WEBHOOK_TOLERANCE_", name)),
     verifyToken: token === undefined ? undefined : createSecretKey(Buffer.from(token)),
@@ -225,7 +231,7 @@ function checkBelongings(environment: NodeJS.ProcessEnv, sources: ReadonlyMap<st
       const belongs =
         prefix === "WEBHOOK_TOLERANCE"
           ? source?.senders.some(({ schemes }) => schemes.some(({ time }) => time !== null))
-          : source?.senders.some(({ handshakes = [] }) => handshakes.some((one) => "tokenAt" in one));
+          : source?.handshakes.some((one) => "tokenAt" in one);
       if (belongs === true && environment[variable]?.trim() !== "") continue;
       const what = prefix === "WEBHOOK_TOLERANCE" ? "signs a time" : "asks for such a token";
       throw new OperatorError(`${variable}: there is no source of this name that ${what}, or it is empty`, 2);

@@ -25,31 +25,32 @@ const signatureBytes: Readonly<Record<Algorithm, readonly [least: number, most: 
 };
 
 /**
- * The names of the headers that hold this scheme's signatures in this request; none when it does not use the
- * scheme. An Authorization header with another scheme word (Basic, say) belongs to somebody else: a proxy, perhaps.
+ * Does the request carry a signature of this scheme? An Authorization header with another scheme word (Basic, say)
+ * belongs to somebody else: a proxy, perhaps.
  */
-export function signatureHeaders(scheme: ReadyScheme, headers: IncomingHttpHeaders): readonly string[] {
+export function carriesSignature(scheme: ReadyScheme, headers: IncomingHttpHeaders): boolean {
   const { numberedHeader, signature, authScheme } = scheme;
-  if (numberedHeader !== undefined) {
-    return Object.keys(headers).filter(
-      (name) => name.startsWith(numberedHeader) && /^\d+$/.test(name.slice(numberedHeader.length)),
-    );
-  }
+  if (numberedHeader !== undefined) return numberedHeaders(numberedHeader, headers).length > 0;
   const value = headerAt(headers, signature);
-  const isPresent =
-    value !== undefined && (authScheme === undefined || afterScheme(authScheme, value) !== undefined);
-  return isPresent ? [signature] : [];
+  return value !== undefined && (authScheme === undefined || afterScheme(authScheme, value) !== undefined);
+}
+
+function numberedHeaders(prefix: string, headers: IncomingHttpHeaders): string[] {
+  return Object.keys(headers).filter(
+    (name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)),
+  );
 }
 
 /**
- * Every well-formed signature in the headers.
+ * Every well-formed signature in the headers of a request that carries one.
  * @throws Refusal 401 when a header is there twice, or when none of them is well-formed
  */
 export function readHeaderSignatures(
   scheme: ReadyScheme,
   { headers, rawHeaders }: { headers: IncomingHttpHeaders; rawHeaders: readonly string[] },
 ): Buffer[] {
-  const names = signatureHeaders(scheme, headers);
+  const { numberedHeader, signature } = scheme;
+  const names = numberedHeader === undefined ? [signature] : numberedHeaders(numberedHeader, headers);
   for (const name of names) {
     const count = countHeader(rawHeaders, name);
     if (count !== 1) throw new Refusal("signature-ambiguous", `${count} ${name} headers`);

@@ -37,7 +37,7 @@ const maxNameLength = 255;
 export function readEvent(delivery: Delivery): WebhookEvent {
   const { sender, source, headers, body } = delivery;
   const payload = parsePayload(body, sender.form);
-  checkShape(sender.shape ?? [], payload);
+  if (sender.shape !== undefined) checkShape(sender.shape, payload);
   const material = { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
   const type = checkLength(joinParts(sender.event, material)) ?? "unknown";
   return {
@@ -53,8 +53,13 @@ export function readEvent(delivery: Delivery): WebhookEvent {
 
 /** The parts that are there, joined by dots; undefined when the first of them is not: an action alone is no event. */
 function joinParts(parts: readonly (readonly Part[])[], material: Material): string | undefined {
-  const found = parts.map((alternatives) => firstOf(alternatives, material));
-  return found[0] === undefined ? undefined : found.filter((value) => value !== undefined).join(".");
+  let joined: string | undefined;
+  for (const [index, alternatives] of parts.entries()) {
+    const found = firstOf(alternatives, material);
+    if (found !== undefined) joined = joined === undefined ? found : `${joined}.${found}`;
+    else if (index === 0) return undefined;
+  }
+  return joined;
 }
 
 function checkLength(name: string | undefined): string | undefined {

@@ -12,7 +12,7 @@ import { formFields } from "../senders/payload.ts";
 import type { FixedAnswer, Handshake } from "../senders/sender.ts";
 import type { Source } from "../sources.ts";
 import { type Answer, emptyAnswer, jsonAnswer, textAnswer } from "./answer.ts";
-import { signatureHeaders } from "./candidates.ts";
+import { carriesSignature } from "./candidates.ts";
 import type { WebhookEvent } from "./event.ts";
 import { type Delivery, type Head, isSameToken } from "./signature.ts";
 
@@ -29,8 +29,10 @@ const maxFormBytes = 4096;
  * @throws Refusal 400 for a doubled or over-long parameter, 401 for a wrong verify token
  */
 export function answerEcho(source: Source, head: Head): Answer | undefined {
+  const echoes = handshakesOf(source, "echo");
+  if (echoes.length === 0) return undefined;
   const query = new URLSearchParams(head.target.split("?")[1] ?? "");
-  const echo = handshakesOf(source, "echo").find((one) => isEchoAsked(one, head.method, query));
+  const echo = echoes.find((one) => isEchoAsked(one, head.method, query));
   if (echo === undefined || isSigned(source, head)) return undefined;
   if (echo.tokenAt !== undefined) checkVerifyToken(source, query.get(echo.tokenAt) ?? "");
   const [text = "", ...more] = query.getAll(echo.parameter);
@@ -118,9 +120,7 @@ function isEchoAsked(echo: Echo, method: string, query: URLSearchParams): boolea
 }
 
 function isSigned({ senders }: Source, { headers }: Head): boolean {
-  return senders.some(({ schemes }) =>
-    schemes.some((scheme) => signatureHeaders(scheme, headers).length > 0),
-  );
+  return senders.some(({ schemes }) => schemes.some((scheme) => carriesSignature(scheme, headers)));
 }
 
 /** A second secret, chosen by the receiver's owner. */
@@ -135,9 +135,8 @@ function checkVerifyToken({ name, verifyToken }: Source, given: string): void {
 }
 
 function handshakesOf<Kind extends Handshake["kind"]>(
-  { senders }: Source,
+  { handshakes }: Source,
   kind: Kind,
 ): Extract<Handshake, { kind: Kind }>[] {
-  const all = senders.flatMap(({ handshakes = [] }) => handshakes);
-  return all.filter((one): one is Extract<Handshake, { kind: Kind }> => one.kind === kind);
+  return handshakes.filter((one): one is Extract<Handshake, { kind: Kind }> => one.kind === kind);
 }

@@ -32,7 +32,12 @@ export function checkHead(
 
 /** How often a header is there. Node joins some doubled ones with ", ", and of others it hides the second. */
 export function countHeader(rawHeaders: readonly string[], name: string): number {
-  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length;
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const text = rawHeaders[index] ?? "";
+    if (text.length === name.length && text.toLowerCase() === name) count += 1;
+  }
+  return count;
 }
 
 /** The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC 9112 §3.2.2). */

@@ -4,7 +4,7 @@
  * `readClaim` looks at the head: what does it *assert*? It throws before a byte of the body is read.
  * `hashChunk` takes the bytes as they arrive: one `update()` of 25 MB at the end would stop the event loop
  * for everybody else. `verify` compares, and returns the Delivery or throws: there is no boolean that a caller
- * could forget to look at. How each sender signs is data, in `lib/senders`.
+ * could forget to look at. How each sender signs is data, in `lib/senders`; how old is too old, `freshness.ts`.
  *
  * HMAC: RFC 2104. Ed25519: RFC 8032. Why constant time: a comparison that stops at the first wrong byte tells,
  * by how long it took, how many bytes were right; who may try often enough learns a signature byte by byte.
@@ -19,11 +19,13 @@ import {
 } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { Refusal } from "../refusal.ts";
-import { firstOf, headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
+import { headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
 import { looksLikeJson, parsePayload } from "../senders/payload.ts";
 import type { ReadyScheme, ReadySender } from "../senders/ready.ts";
 import type { Secret, Source } from "../sources.ts";
-import { readBodySignature, readHeaderSignatures, signatureHeaders, signedParam } from "./candidates.ts";
+import { carriesSignature, readBodySignature, readHeaderSignatures, signedParam } from "./candidates.ts";
+import { checkTime } from "./freshness.ts";
+import { type DigestName, hmacOf, maxOneShotBytes } from "./hmac.ts";
 
 /** The request's head, as far as it matters here. `rawHeaders` shows what `headers` hides: doubled names. */
 export type Head = {
@@ -43,8 +45,8 @@ export type Claim = {
   readonly head: Head;
   /** The signatures as sent, decoded; in a list there may be several. */
   readonly candidates: readonly Buffer[];
-  /** One running HMAC for each secret that may have been used; none where the body cannot be hashed as it comes. */
-  readonly hashes: ReadonlyMap<Secret, Hmac>;
+  /** One running HMAC for each secret of the source; none where the body is hashed once it is there. */
+  readonly hashes: readonly Hmac[];
   readonly chunks: Buffer[];
 };
 
@@ -67,13 +69,13 @@ export type Delivery = {
  * @throws Refusal 401: no signature, more than one kind, a malformed one, or a signed header missing
  */
 export function readClaim(source: Source, head: Head): Claim {
-  const present = source.senders.flatMap((sender) =>
-    sender.schemes
-      .filter(
-        (scheme) => scheme.signatureField !== undefined || signatureHeaders(scheme, head.headers).length > 0,
-      )
-      .map((scheme) => ({ sender, scheme })),
-  );
+  const present: { sender: ReadySender; scheme: ReadyScheme }[] = [];
+  for (const sender of source.senders) {
+    for (const scheme of sender.schemes) {
+      const isPresent = scheme.signatureField !== undefined || carriesSignature(scheme, head.headers);
+      if (isPresent) present.push({ sender, scheme });
+    }
+  }
   const [first, second] = present;
   if (first === undefined) {
     const names = source.senders.flatMap(({ schemes }) => schemes.map(({ signature }) => signature));
@@ -95,7 +97,7 @@ export function readClaim(source: Source, head: Head): Claim {
     schemes,
     head,
     candidates: [],
-    hashes: new Map<Secret, Hmac>(),
+    hashes: [],
     chunks: [],
   };
   if (scheme.signatureField !== undefined) return claim;
@@ -105,7 +107,7 @@ export function readClaim(source: Source, head: Head): Claim {
 /** Takes the next bytes of the body. They are kept, so what was hashed is by construction what is delivered. */
 export function hashChunk(claim: Claim, chunk: Buffer): void {
   claim.chunks.push(chunk);
-  for (const hmac of claim.hashes.values()) hmac.update(chunk);
+  for (const hmac of claim.hashes) hmac.update(chunk);
 }
 
 /**
@@ -119,12 +121,15 @@ export function verify(claim: Claim, now: Date): Delivery {
   const [only] = claim.chunks;
   const body = claim.chunks.length === 1 && only !== undefined ? only : Buffer.concat(claim.chunks);
   const material = materialOf(claim, body);
-  const { scheme, candidates } = signaturesOf(claim, material);
+  const signatures = signaturesOf(claim, material);
+  const { scheme } = signatures;
 
-  const rest = pieces(scheme.rest, material);
+  const rest = pieces(claim.hashes.length > 0 ? scheme.rest : scheme.signedParts, material);
   let secret: Secret | undefined;
   // No early exit: every secret is tried, so the time does not tell which one it was.
-  for (const one of source.secrets) if (fits(one, scheme, candidates, claim, rest)) secret ??= one;
+  for (const [index, one] of source.secrets.entries()) {
+    if (fits(signatures, one, claim.hashes[index], rest)) secret ??= one;
+  }
   if (secret === undefined) {
     throw new Refusal("signature-mismatch", "the body was signed with another secret, or changed on its way");
   }
@@ -135,18 +140,16 @@ export function verify(claim: Claim, now: Date): Delivery {
 
 /** The one switch on the algorithm. Every comparison takes the same time whatever the outcome. */
 function fits(
+  { scheme, candidates }: Signatures,
   secret: Secret,
-  scheme: ReadyScheme,
-  candidates: readonly Buffer[],
-  claim: Claim,
+  started: Hmac | undefined,
   rest: readonly Buffer[],
 ): boolean {
   switch (scheme.algorithm) {
     case "hmac-sha256":
     case "hmac-sha1": {
-      const hmac = claim.hashes.get(secret) ?? createHmac(scheme.algorithm.slice(5), secret.key);
-      for (const piece of rest) hmac.update(piece);
-      const digest = hmac.digest();
+      const digest =
+        started === undefined ? hmacOf(digestOf(scheme), secret.key, rest) : finished(started, rest);
       return anyOf(candidates, (candidate) => timingSafeEqual(candidate, digest));
     }
     case "ed25519":
@@ -174,17 +177,26 @@ function sha256(bytes: Buffer): Buffer {
   return createHash("sha256").update(bytes).digest();
 }
 
-function startHashes(claim: Claim, scheme: ReadyScheme): ReadonlyMap<Secret, Hmac> {
-  if (scheme.before === undefined) return claim.hashes;
+function finished(hmac: Hmac, rest: readonly Buffer[]): Buffer {
+  for (const piece of rest) hmac.update(piece);
+  return hmac.digest();
+}
+
+function digestOf({ algorithm }: ReadyScheme): DigestName {
+  return algorithm === "hmac-sha1" ? "sha1" : "sha256";
+}
+
+/** A body that is short, or that has to be there before it can be hashed, is hashed when it is there. */
+function startHashes(claim: Claim, scheme: ReadyScheme): readonly Hmac[] {
+  const isShort = Number(claim.head.headers["content-length"]) <= maxOneShotBytes;
+  if (scheme.before === undefined || isShort) return [];
   const beginning =
     scheme.before.length === 0 ? [] : pieces(scheme.before, materialOf(claim, Buffer.alloc(0)));
-  return new Map(
-    claim.source.secrets.map((secret) => {
-      const hmac = createHmac(scheme.algorithm.slice(5), secret.key);
-      for (const piece of beginning) hmac.update(piece);
-      return [secret, hmac];
-    }),
-  );
+  return claim.source.secrets.map(({ key }) => {
+    const hmac = createHmac(digestOf(scheme), key);
+    for (const piece of beginning) hmac.update(piece);
+    return hmac;
+  });
 }
 
 /**
@@ -229,11 +241,11 @@ function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Mat
   };
 }
 
+/** One scheme, and the signatures that were sent for it. */
+type Signatures = { readonly scheme: ReadyScheme; readonly candidates: readonly Buffer[] };
+
 /** The candidates of the head, or those in the body of the first scheme that finds any there. */
-function signaturesOf(
-  { schemes, candidates }: Claim,
-  material: Material,
-): { scheme: ReadyScheme; candidates: readonly Buffer[] } {
+function signaturesOf({ schemes, candidates }: Claim, material: Material): Signatures {
   const [scheme] = schemes;
   if (scheme !== undefined && scheme.signatureField === undefined) return { scheme, candidates };
   for (const inBody of schemes) {
@@ -254,40 +266,4 @@ function checkBodyHash({ bodyHashParameter: parameter }: ReadyScheme, { url, bod
   const isHash = claimed !== null && /^[0-9a-f]{64}$/i.test(claimed);
   if (isHash && timingSafeEqual(Buffer.from(claimed, "hex"), sha256(body))) return;
   throw new Refusal("signature-mismatch", `the URL's ${parameter} is not the hash of this body`);
-}
-
-function checkTime(scheme: ReadyScheme, override: number | undefined, material: Material, now: Date): void {
-  const { time, timeAt } = scheme;
-  if (time === null) return;
-  const text = firstOf(timeAt, material) ?? "";
-  // Digits only: parsers that are kind to "1614265330abc" check another time than was signed.
-  const digits = time.unit === "seconds" ? 10 : 13; // until the year 2286
-  const isShort = text.length < digits && isFollowedByDigit(scheme, material);
-  if (text.length > digits || isShort || !/^\d+$/.test(text)) {
-    throw new Refusal("timestamp-malformed", `${time.at} is not a Unix time in ${time.unit}`);
-  }
-  const toleranceSeconds = override ?? time.toleranceSeconds;
-  if (toleranceSeconds === null) return;
-  const ageSeconds = now.getTime() / 1000 - Number(text) / (time.unit === "seconds" ? 1 : 1000);
-  const rounded = `${Math.abs(Math.round(ageSeconds))} seconds`;
-  if (ageSeconds > toleranceSeconds) {
-    throw new Refusal("timestamp-too-old", `signed ${rounded} ago; ${toleranceSeconds} are allowed`);
-  }
-  if (-ageSeconds > toleranceSeconds) {
-    throw new Refusal(
-      "timestamp-in-future",
-      `signed ${rounded} ahead of this clock; ${toleranceSeconds} are allowed`,
-    );
-  }
-}
-
-/** Where nothing stands between the time and what is signed behind it, a digit could be moved from one to the other. */
-function isFollowedByDigit({ signedParts, timeAt }: ReadyScheme, material: Material): boolean {
-  const isTime = (part: Part) =>
-    timeAt.some((time) => time.kind === part.kind && "name" in part && time.name === part.name);
-  const next = signedParts[signedParts.findIndex(isTime) + 1];
-  const piece = next === undefined ? undefined : lookUp(next, material);
-  return (
-    piece !== undefined && /^\d/.test(typeof piece === "string" ? piece : piece.toString("latin1", 0, 1))
-  );
 }

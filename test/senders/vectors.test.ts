@@ -54,6 +54,8 @@ function check(sender: Sender, vector: Vector, attempt: Attempt = {}): Delivery 
     name: sender.name,
     senders: [readySender(sender)],
     secrets: [{ key, age: "current" }],
+    handshakes: sender.handshakes ?? [],
+    maxBodyBytes: Number.POSITIVE_INFINITY,
     toleranceSeconds: undefined,
     verifyToken: undefined,
     publicUrl: url.origin,
