@@ -7,7 +7,7 @@
  * A delivery is a state machine. First time: kept. Repeat of one whose jobs are pending, running or done: counted,
  * and nothing runs. Repeat of one with dead jobs: those are revived, for that is what "Redeliver" means.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { FormUse } from "../senders/payload.ts";
 
@@ -56,7 +56,7 @@ export type Inbox = ReturnType<typeof openInbox>;
 export function openInbox(database: DatabaseSync) {
   const insertDelivery = database.prepare(`
     INSERT INTO deliveries (source, sender, id, event, digest, received_at, is_twin, form, headers, body)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id, digest) DO NOTHING RETURNING number`);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id, digest) DO NOTHING`);
   const findTwin = database.prepare("SELECT 1 FROM deliveries WHERE source = ? AND id = ? LIMIT 1");
   const countRepeat = database.prepare(`
     UPDATE deliveries SET repeats = repeats + 1 WHERE source = ? AND id = ? AND digest = ? RETURNING number`);
@@ -111,10 +111,10 @@ export function openInbox(database: DatabaseSync) {
     /** Keeps a delivery with its jobs, or finds that it is here already. */
     accept(incoming: Incoming): Outcome {
       const { source, id, isIdSigned, body, receivedAt } = incoming;
-      const digest = isIdSigned ? new Uint8Array() : createHash("sha256").update(body).digest();
+      const digest = isIdSigned ? new Uint8Array() : hash("sha256", body, "buffer");
       const isTwin = !isIdSigned && findTwin.get(source, id) !== undefined ? 1 : 0;
       const { sender, event, form, headers } = incoming;
-      const row = insertDelivery.get(
+      const { changes, lastInsertRowid } = insertDelivery.run(
         source,
         sender,
         id,
@@ -126,9 +126,10 @@ export function openInbox(database: DatabaseSync) {
         headers,
         body,
       );
-      if (row !== undefined) {
+      if (Number(changes) > 0) {
+        const delivery = Number(lastInsertRowid);
         for (const { handler, orderKey } of incoming.jobs)
-          insertJob.run(Number(row.number), handler, receivedAt, orderKey);
+          insertJob.run(delivery, handler, receivedAt, orderKey);
         return "accepted";
       }
       const repeated = countRepeat.get(source, id, digest);

@@ -1,15 +1,18 @@
 /**
  * The main thread's side of the inbox: calls go to the thread that owns the database, answers come back.
  *
- * Calls of one turn of the event loop, and of the turns after it until a quiet one, go over together: most
- * senders open a connection for each delivery, and libuv accepts one in a turn. A delivery is kept when `accept`
- * has resolved: then it is on the disk. When it rejects, nothing of it is.
+ * Calls of one turn of the event loop, and of the turns after it until a quiet one, become one transaction: most
+ * senders open a connection for each delivery, and libuv accepts one in a turn. They go over in parts, so that the
+ * thread writes while this one still reads requests. A delivery is kept when `accept` has resolved: then it is on
+ * the disk. When it rejects, nothing of it is.
  */
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { OperatorError } from "../operator-error.ts";
 import { openGathering } from "../receive/gathering.ts";
 import { Refusal } from "../refusal.ts";
-import type { Call, Opened, Reply, Room } from "./thread.ts";
+import { type Call, pack } from "./parcel.ts";
+import type { Opened, Reply, Room } from "./thread.ts";
 
 type Asynchronous<Methods> = {
   [Name in keyof Methods]: Methods[Name] extends (...args: infer Args) => infer Result
@@ -27,6 +30,8 @@ type Waiting = { resolve(value: unknown): void; reject(reason: unknown): void };
 
 /** A delivery waits at most this long for others to be written with. */
 const maxGatherMilliseconds = 2;
+/** Fewer cost more messages than they save time, with more the thread begins later. */
+const partSize = 16;
 
 const methods = [
   "accept",
@@ -51,41 +56,41 @@ export async function openStore(file: string): Promise<Store> {
     // tsx does not reach into threads; a Node that strips types only when asked is asked.
     ...(process.features.typescript ? {} : { execArgv: ["--experimental-strip-types", "--no-warnings"] }),
   });
-  const waiting = new Map<number, Waiting>();
-  let count = 0;
-
   const opened = await new Promise<Opened>((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", reject);
   });
   if (!opened.opened) throw new OperatorError(opened.error, opened.exitCode);
 
-  worker.on("message", (replies: Reply[]) => {
-    for (const reply of replies) {
-      const call = waiting.get(reply.number);
-      waiting.delete(reply.number);
-      if ("error" in reply) call?.reject(new Refusal("storage-unavailable", reply.error));
-      else call?.resolve(reply.value);
+  /** In the order of the calls, which is the order of the answers. */
+  let waiting: Waiting[] = [];
+  worker.on("message", (reply: Reply) => {
+    const count = "error" in reply ? reply.count : reply.values.length;
+    const answered = waiting.slice(0, count);
+    waiting = waiting.slice(count);
+    for (const [index, { resolve, reject }] of answered.entries()) {
+      if ("error" in reply) reject(new Refusal("storage-unavailable", reply.error));
+      else resolve(reply.values[index]);
     }
   });
   // Without its thread the receiver can keep nothing: whoever waits must not be told yes, and a restart is due.
   worker.on("error", (error) => {
-    for (const { reject } of waiting.values()) reject(error);
+    for (const { reject } of waiting) reject(error);
     throw error;
   });
 
-  const gathering = openGathering<Call>(maxGatherMilliseconds, (calls) => {
-    worker.postMessage(
-      calls,
-      calls.flatMap(({ args }) => args.flatMap(bodyOf)),
-    );
-  });
+  const gathering = openGathering<Call>(
+    { maxWaitMilliseconds: maxGatherMilliseconds, partSize },
+    (calls, isLast) => {
+      const parcel = pack(calls, isLast);
+      worker.postMessage(parcel, [parcel.bodies.buffer]);
+    },
+  );
 
-  function call(method: Call["method"], args: readonly unknown[]): Promise<unknown> {
+  function call(method: keyof Room, args: readonly unknown[]): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    count += 1;
-    waiting.set(count, { resolve, reject });
-    gathering.add({ number: count, method, args: args.map(withOwnBody) });
+    waiting.push({ resolve, reject });
+    gathering.add({ method, args });
     return promise;
   }
 
@@ -95,25 +100,9 @@ export async function openStore(file: string): Promise<Store> {
   return {
     ...(calls as Asynchronous<Room>),
     close: async () => {
-      const ended = new Promise((resolve) => worker.once("exit", resolve));
-      await call("close", []);
+      const ended = once(worker, "exit");
+      gathering.add({ method: "close", args: [] });
       await ended;
     },
   };
-}
-
-/**
- * A copy of the body in a buffer of its own, which is then moved to the thread. A chunk from the network may be
- * a small piece of a large buffer, and posting a piece would copy all of that.
- */
-function withOwnBody(argument: unknown): unknown {
-  const [buffer] = bodyOf(argument);
-  if (buffer === undefined) return argument;
-  const { body } = argument as { body: Uint8Array };
-  return { ...(argument as object), body: new Uint8Array(body) };
-}
-
-function bodyOf(argument: unknown): ArrayBuffer[] {
-  const body = (argument as { body?: unknown } | null)?.body;
-  return body instanceof Uint8Array ? [body.buffer as ArrayBuffer] : [];
 }

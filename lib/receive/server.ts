@@ -73,7 +73,7 @@ type Outgoing = { readonly response: ServerResponse; readonly answer: Answer; re
  */
 export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   const budget = openBodyBudget(limits.maxHeldBodyBytes);
-  const answers = openGathering<Outgoing>(maxGatherMilliseconds, writeAnswers);
+  const answers = openGathering<Outgoing>({ maxWaitMilliseconds: maxGatherMilliseconds }, writeAnswers);
   const sockets = new Set<Socket>();
   /** Every exchange that is under way, also those whose client has gone. */
   const unfinished = new Set<Promise<void>>();

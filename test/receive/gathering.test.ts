@@ -6,7 +6,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function recordGroups(maxWaitMilliseconds: number) {
   const groups: number[][] = [];
-  return { groups, gathering: openGathering<number>(maxWaitMilliseconds, (items) => groups.push(items)) };
+  return { groups, gathering: openGathering<number>({ maxWaitMilliseconds }, (items) => groups.push(items)) };
 }
 
 async function untilGroup(groups: number[][], count: number): Promise<void> {
@@ -60,4 +60,28 @@ test("after a group the next one begins", async () => {
   gathering.add(2);
   await untilGroup(groups, 2);
   assert.deepEqual(groups, [[1], [2]]);
+});
+
+test("a part is handed over at its size, and the group stays open for the rest", async () => {
+  const parts: [number[], boolean][] = [];
+  const gathering = openGathering<number>({ maxWaitMilliseconds: 60_000, partSize: 3 }, (items, isLast) =>
+    parts.push([items, isLast]),
+  );
+  for (const item of [1, 2, 3, 4]) gathering.add(item);
+  assert.deepEqual(parts, [[[1, 2, 3], false]]);
+  while (parts.length < 2) await turn();
+  assert.deepEqual(parts[1], [[4], true]);
+});
+
+test("a group whose items have all been handed over is closed by an empty part", async () => {
+  const parts: [number[], boolean][] = [];
+  const gathering = openGathering<number>({ maxWaitMilliseconds: 60_000, partSize: 2 }, (items, isLast) =>
+    parts.push([items, isLast]),
+  );
+  for (const item of [1, 2]) gathering.add(item);
+  while (parts.length < 2) await turn();
+  assert.deepEqual(parts, [
+    [[1, 2], false],
+    [[], true],
+  ]);
 });

@@ -1,0 +1,90 @@
+/**
+ * How calls travel to the thread that owns the database: many in one message, their bodies in one buffer.
+ *
+ * What `postMessage` clones, it clones name by name and buffer by buffer, so a delivery goes as a list of values,
+ * and the bodies of a message stand one behind the other in memory that is moved and not copied.
+ */
+import type { Incoming } from "./inbox.ts";
+import type { Room } from "./thread.ts";
+
+/** One call of a function of the room; `close` ends the thread. */
+export type Call = { readonly method: keyof Room | "close"; readonly args: readonly unknown[] };
+
+export type Parcel = {
+  readonly calls: readonly PackedCall[];
+  readonly bodies: Uint8Array<ArrayBuffer>;
+  /** The calls since the last such parcel are one group: one transaction, answered together. */
+  readonly isLast: boolean;
+};
+
+/** Without the body there is its size: the bytes are in the parcel's buffer, in the order of the calls. */
+type PackedCall =
+  | readonly ["accept", bodyBytes: number, ...row: Row]
+  | readonly [method: Call["method"], bodyBytes: number | undefined, ...args: readonly unknown[]];
+type Row = readonly [
+  source: string,
+  sender: string,
+  id: string,
+  isIdSigned: boolean,
+  event: string,
+  form: Incoming["form"],
+  headers: string,
+  receivedAt: number,
+  jobs: Incoming["jobs"],
+];
+
+export function pack(calls: readonly Call[], isLast: boolean): Parcel {
+  const found = calls.map(bodyOf);
+  const bodies = new Uint8Array(found.reduce((sum, body) => sum + (body?.length ?? 0), 0));
+  let at = 0;
+  for (const body of found) {
+    if (body === undefined) continue;
+    bodies.set(body, at);
+    at += body.length;
+  }
+  return { calls: calls.map((call, index) => packCall(call, found[index])), bodies, isLast };
+}
+
+/** @returns the calls as they were; their bodies are pieces of the parcel's buffer */
+export function unpack({ calls, bodies }: Parcel): Call[] {
+  let at = 0;
+  return calls.map((call) => {
+    const bodyBytes = call[1] ?? 0;
+    const body = bodies.subarray(at, at + bodyBytes);
+    at += bodyBytes;
+    return unpackCall(call, body);
+  });
+}
+
+/** Accepted deliveries and quarantined requests have one, in their first argument. */
+function bodyOf({ args: [first] }: Call): Uint8Array | undefined {
+  const body = (first as { body?: unknown } | undefined)?.body;
+  return body instanceof Uint8Array ? body : undefined;
+}
+
+function packCall({ method, args }: Call, body: Uint8Array | undefined): PackedCall {
+  if (body === undefined) return [method, undefined, ...args];
+  if (method !== "accept") return [method, body.length, { ...(args[0] as object), body: undefined }];
+  const incoming = args[0] as Incoming;
+  const { source, sender, id, isIdSigned, event, form, headers, receivedAt, jobs } = incoming;
+  return ["accept", body.length, source, sender, id, isIdSigned, event, form, headers, receivedAt, jobs];
+}
+
+function unpackCall([method, bodyBytes, ...args]: PackedCall, body: Uint8Array): Call {
+  if (bodyBytes === undefined) return { method, args };
+  if (method !== "accept") return { method, args: [{ ...(args[0] as object), body }] };
+  const [source, sender, id, isIdSigned, event, form, headers, receivedAt, jobs] = args as unknown as Row;
+  const incoming: Incoming = {
+    source,
+    sender,
+    id,
+    isIdSigned,
+    event,
+    form,
+    headers,
+    body,
+    receivedAt,
+    jobs,
+  };
+  return { method, args: [incoming] };
+}
