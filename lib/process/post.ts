@@ -94,3 +94,10 @@ async function readStart(response: IncomingMessage): Promise<string> {
   }
   return Buffer.concat(chunks).subarray(0, maxAnswerBytes).toString("utf8");
 }
+
+const shared = { public: openPost({ allowPrivate: false }), any: openPost({ allowPrivate: true }) };
+
+/** The program's own connections, for whoever has no reason to have some to themselves. */
+export function sharedPost(allowPrivate: boolean): Post {
+  return (allowPrivate ? shared.any : shared.public).post;
+}
