@@ -10,6 +10,8 @@
  * Throw when it did not work: it is tried again, later and later. In place of a function there may be an object:
  *
  *     push: { handle: deploy, retries: 3, timeoutSeconds: 600, orderBy: (event) => event.source }
+ *
+ * A handler that is there already: `forward` (see `forward.ts`), which sends the event on to another URL.
  */
 import type { Log } from "../log.ts";
 import type { WebhookEvent } from "../receive/event.ts";
@@ -17,6 +19,8 @@ import type { WebhookEvent } from "../receive/event.ts";
 export type Context = {
   /** Which attempt this is, from 1. */
   readonly attempt: number;
+  /** When the delivery came in; the same in every attempt. */
+  readonly receivedAt: Date;
   /** Aborted when the time is up, and when the receiver has to end. */
   readonly signal: AbortSignal;
   /** Writes lines that carry the handler, the event and its id. */
