@@ -8,6 +8,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -19,8 +20,9 @@ export type Group = {
   readonly exited: Promise<Exit>;
 };
 
-/** Nothing tells when a group becomes empty, so it is looked at this often. */
-const lookMilliseconds = 10;
+/** Nothing tells when a group becomes empty, so it is looked at: soon, and then less and less often. */
+const firstLookMilliseconds = 5;
+const rarestLookMilliseconds = 200;
 /** What is left of any wait when the receiver has to end: its worker then grants one second altogether. */
 const hurriedMilliseconds = 500;
 /** How long others of the group may outlive the command: `exec > >(tee file)` in bash has to write its last line. */
@@ -89,9 +91,30 @@ async function killGroup(group: Group, hurry: AbortSignal): Promise<void> {
 }
 
 async function isGone({ number }: Group, milliseconds: number, hurry: AbortSignal): Promise<boolean> {
-  if (!(await until(() => !signalGroup(number, 0), milliseconds, hurry))) return false;
+  if (!(await until(() => !isThere(number), milliseconds, hurry))) return false;
   living.delete(number);
   return true;
+}
+
+/**
+ * Whether some process of a group still runs. The system counts those that have ended and that nobody has asked how
+ * (zombies); in a container whose first process never asks, such as a receiver, they stay.
+ */
+function isThere(number: number): boolean {
+  if (!signalGroup(number, 0)) return false;
+  return process.platform !== "linux" || readdirSync("/proc").some((name) => isLivingMember(name, number));
+}
+
+/** proc_pid_stat(5): `<number> (<name>) <state> <parent> <group> …`; the name may hold anything. */
+function isLivingMember(name: string, group: number): boolean {
+  if (!/^\d+$/.test(name)) return false;
+  try {
+    const status = readFileSync(`/proc/${name}/stat`, "latin1");
+    const [state, , itsGroup] = status.slice(status.lastIndexOf(")") + 2).split(" ");
+    return Number(itsGroup) === group && state !== "Z";
+  } catch {
+    return false; // it has ended meanwhile
+  }
 }
 
 /** Signal 0 only looks. @returns false when the group has no members */
@@ -106,14 +129,17 @@ function signalGroup(number: number, signal: NodeJS.Signals | 0): boolean {
 /** Waits until something holds. @returns false when it took too long */
 async function until(holds: () => boolean, milliseconds: number, hurry: AbortSignal): Promise<boolean> {
   let deadline = performance.now() + milliseconds;
+  let pause = firstLookMilliseconds;
   let isHurried = false;
   while (!holds()) {
     if (hurry.aborted && !isHurried) {
       isHurried = true;
       deadline = Math.min(deadline, performance.now() + hurriedMilliseconds);
     }
-    if (performance.now() >= deadline) return false;
-    await sleep(lookMilliseconds);
+    const left = deadline - performance.now();
+    if (left <= 0) return false;
+    await sleep(Math.min(pause, left));
+    pause = Math.min(rarestLookMilliseconds, pause * 2);
   }
   return true;
 }
