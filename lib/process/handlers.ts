@@ -10,6 +10,7 @@
  * Throw when it did not work: it is tried again, later and later. In place of a function there may be an object:
  *
  *     push: { handle: deploy, retries: 3, timeoutSeconds: 600, orderBy: (event) => event.source }
+ *     push: run("./deploy.sh", { timeoutSeconds: 600 })   // a command (see `run.ts`)
  */
 import type { Log } from "../log.ts";
 import type { WebhookEvent } from "../receive/event.ts";

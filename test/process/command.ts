@@ -35,8 +35,9 @@ export const push: WebhookEvent = {
 };
 
 export type Run = {
-  /** Every line so far. */
+  /** Every line so far, and as it was written. */
   lines(): Line[];
+  text(): string;
   /** Resolves once a line says this; rejects when the run is over without it. */
   says(message: string): Promise<void>;
   /** Tells the handler to stop, as the worker does when the receiver ends. */
@@ -76,6 +77,7 @@ export function start({ handle }: HandlerOptions, event: Partial<WebhookEvent> =
   });
   return {
     lines,
+    text: () => text,
     says: (message) =>
       new Promise((resolve, reject) => {
         const look = (): void => {

@@ -160,7 +160,7 @@ describe("how a command ends", { concurrency: true }, () => {
     assert.match(long, /exited with 1: 0{500}$/);
   });
 
-  test("stdout is info, stderr is a warning, and control characters reach neither terminal nor log", async (t) => {
+  test("stdout is info, stderr is a warning, and control characters are written as what they are", async (t) => {
     const work = start(run(writeScript(t, "echo out", "printf 'err\\033[2J\\n' >&2", "printf 'no end'")));
     assert.equal(await work.failure, undefined);
     const seen = work.lines().map(({ level, message }) => [level, message]);
@@ -169,6 +169,8 @@ describe("how a command ends", { concurrency: true }, () => {
       ["info", "out"],
       ["warn", "err\u001b[2J"],
     ]);
+    assert.ok(work.text().includes('"err\\u001b[2J"'));
+    assert.equal(work.text().includes("\u001b"), false);
   });
 
   test("a command that is gone since the start fails with the reason, and so does one that cannot be started", async (t) => {
