@@ -8,7 +8,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -98,11 +98,12 @@ async function isGone({ number }: Group, milliseconds: number, hurry: AbortSigna
 
 /**
  * Whether some process of a group still runs. The system counts those that have ended and that nobody has asked how
- * (zombies); in a container whose first process never asks, such as a receiver, they stay.
+ * (zombies); in a container whose first process never asks, such as a receiver, they stay. Linux tells them apart.
  */
 function isThere(number: number): boolean {
   if (!signalGroup(number, 0)) return false;
-  return process.platform !== "linux" || readdirSync("/proc").some((name) => isLivingMember(name, number));
+  if (!existsSync(`/proc/${process.pid}/stat`)) return true;
+  return readdirSync("/proc").some((name) => isLivingMember(name, number));
 }
 
 /** proc_pid_stat(5): `<number> (<name>) <state> <parent> <group> …`; the name may hold anything. */
