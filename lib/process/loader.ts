@@ -14,7 +14,7 @@ export type ReadyHandler = Required<Omit<HandlerOptions, "orderBy">> & Pick<Hand
 export type ReadyHandlers = ReadonlyMap<string, ReadyHandler>;
 
 const defaultRetries = 11;
-const defaultTimeoutSeconds = 300;
+export const defaultTimeoutSeconds = 300;
 
 /**
  * Loads a module that exports `handlers`.
@@ -23,15 +23,16 @@ const defaultTimeoutSeconds = 300;
  */
 export async function loadHandlers(file: string | undefined): Promise<ReadyHandlers> {
   const url = file === undefined ? new URL("./handlers.ts", import.meta.url) : pathToFileURL(file);
+  const name = file ?? "lib/process/handlers.ts";
   let module: { handlers?: unknown };
   try {
     module = await import(url.href);
   } catch (thrown) {
-    throw new OperatorError(`cannot load the handlers from ${file}: ${errorLine(thrown)}`, 1);
+    throw new OperatorError(`cannot load the handlers from ${name}: ${errorLine(thrown)}`, 1);
   }
   const { handlers } = module;
   if (typeof handlers !== "object" || handlers === null || Array.isArray(handlers)) {
-    throw new OperatorError(`${file} exports no object named "handlers"`, 1);
+    throw new OperatorError(`${name} exports no object named "handlers"`, 1);
   }
   return readyHandlers(handlers as Handlers);
 }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { openLog } from "../../lib/log.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
 import { jobsFor, loadHandlers, readyHandlers } from "../../lib/process/loader.ts";
 import type { WebhookEvent } from "../../lib/receive/event.ts";
-import { openTestReceiver, sign } from "../receiver.ts";
+import { openTestReceiver, projectFolder, sign } from "../receiver.ts";
 
 function eventCalled(type: string): WebhookEvent {
   return {
@@ -121,6 +122,18 @@ test("loadHandlers() refuses a file that is not there", async () => {
     exitCode: 1,
     message: /cannot load .*\/nowhere\/handlers\.ts/,
   });
+});
+
+test("loadHandlers() names the handlers that come along when those are broken", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "handlers-"));
+  cpSync(join(projectFolder, "lib"), join(folder, "lib"), { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+  writeFileSync(join(folder, "lib/process/handlers.ts"), "throw new Error('on load')");
+  const loader = await import(pathToFileURL(join(folder, "lib/process/loader.ts")).href);
+  await assert.rejects(loader.loadHandlers(undefined), {
+    message: "cannot load the handlers from lib/process/handlers.ts: on load",
+  });
+  rmSync(folder, { recursive: true });
 });
 
 const deliveries: { file: string; event: string; expected: (string | RegExp)[] }[] = [
