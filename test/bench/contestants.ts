@@ -4,16 +4,18 @@
  * receiver writes its line for every delivery. To add one: a row here, and a program that listens on a free port of
  * 127.0.0.1 and prints it.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Command, freePort } from "./server.ts";
 
 export type Contestant = {
   readonly name: string;
   readonly keeps: "nothing" | "every delivery";
-  /** Why it cannot be measured here; undefined when it can. */
-  readonly absence?: string | undefined;
+  /** Undefined: it is not installed here. */
+  readonly version: string | undefined;
+  /** The command that installs it. */
+  readonly install?: string;
   readonly command: () => Command | Promise<Command>;
 };
 
@@ -22,7 +24,7 @@ const project = (name: string) => here(`../../${name}`);
 
 const tsx = project("node_modules/tsx/dist/cli.mjs");
 /** Peers run no code of their own for a delivery, so neither does the receiver. */
-const noHandlers = ["--handlers", here("servers/no-handlers.ts")];
+export const noHandlers = ["--handlers", here("servers/no-handlers.ts")];
 
 function node(...args: string[]): Command {
   return { program: process.execPath, args };
@@ -39,26 +41,31 @@ export function receiverCommand(
 export const ceiling: Contestant = {
   name: "bare node:http",
   keeps: "nothing",
+  version: process.version,
   command: () => node(here("servers/ceiling.ts")),
 };
 export const receiver: Contestant = {
   name: "webhook-receiver",
   keeps: "every delivery",
+  version: process.version,
   command: () => receiverCommand(),
 };
 export const receiverWithHandlers: Contestant = {
   name: "webhook-receiver, and its two handlers for a push run",
   keeps: "every delivery",
+  version: process.version,
   command: () => receiverCommand([]),
 };
 export const receiverWithoutStore: Contestant = {
   name: "webhook-receiver, storage stubbed out",
   keeps: "nothing",
+  version: process.version,
   command: () => receiverCommand(noHandlers, ["--import", here("servers/no-store.ts")]),
 };
 export const oneEach: Contestant = {
   name: "node:sqlite, one transaction a request",
   keeps: "every delivery",
+  version: process.version,
   command: () => node(here("servers/one-each.ts")),
 };
 
@@ -71,7 +78,8 @@ export const peers: readonly Contestant[] = [
   {
     name: "adnanh/webhook, no command run",
     keeps: "nothing",
-    absence: isCommand("webhook", "-version") ? undefined : "apt-get install webhook",
+    version: output("webhook", "-version"),
+    install: "apt-get install webhook",
     command: async () => {
       const port = await freePort();
       const args = ["-hooks", here("peers/hooks.json"), "-template", "-urlprefix", "", "-ip", "127.0.0.1"];
@@ -81,22 +89,25 @@ export const peers: readonly Contestant[] = [
   {
     name: "Python http.server, threaded",
     keeps: "nothing",
-    absence: isCommand("python3", "--version") ? undefined : "apt-get install python3",
+    version: output("python3", "--version"),
+    install: "apt-get install python3",
     command: () => ({ program: "python3", args: [here("peers/http-server.py")] }),
   },
 ];
 
 function nodePeer(name: string, packageName: string, file: string): Contestant {
-  const isInstalled = existsSync(here(`peers/node_modules/${packageName}/package.json`));
-  const absence = isInstalled ? undefined : "npm ci --prefix test/bench/peers";
-  return { name, keeps: "nothing", absence, command: () => node(here(file)) };
+  const manifest = here(`peers/node_modules/${packageName}/package.json`);
+  return {
+    name,
+    keeps: "nothing",
+    version: existsSync(manifest) ? JSON.parse(readFileSync(manifest, "utf8")).version : undefined,
+    install: "npm ci --prefix test/bench/peers",
+    command: () => node(here(file)),
+  };
 }
 
-function isCommand(program: string, flag: string): boolean {
-  try {
-    execFileSync(program, [flag], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
+/** What a program says about itself; undefined when there is no such program. */
+function output(program: string, flag: string): string | undefined {
+  const { status, stdout } = spawnSync(program, [flag], { encoding: "utf8" });
+  return status === 0 ? stdout.trim() : undefined;
 }

@@ -19,6 +19,8 @@ export type Bench = {
   readonly warmSeconds: number;
   /** No further round begins when it would not end in this time. */
   readonly budgetSeconds: number;
+  /** What is sent unless a measurement says otherwise: a push as GitHub sends it, on 64 connections. */
+  readonly load: Omit<Load, "kind">;
   readonly report: (text: string) => void;
 };
 
@@ -38,6 +40,7 @@ export type Slice = {
   readonly cpuMicroseconds: number;
   readonly residentMiB: number;
   readonly peakMiB: number;
+  readonly startMilliseconds: number;
   /** How much of a processor the load generator needed. */
   readonly generatorShare: number;
 };
@@ -61,7 +64,7 @@ export async function runRounds(bench: Bench, visits: readonly Visit[]): Promise
 }
 
 export function nameOf({ contestant, load: { bodyBytes, connections, kind } }: Visit): string {
-  return `${contestant.name}, ${bodyBytes / 1000} KB, ${connections} connections, ${kind}`;
+  return `${contestant.name}: ${bodyBytes / 1000} KB, ${connections} connections, ${kind}`;
 }
 
 async function visitOnce(bench: Bench, { contestant, load, environment }: Visit): Promise<Slice> {
@@ -91,6 +94,7 @@ export async function measure(bench: Bench, server: Server, load: Load): Promise
     cpuMicroseconds: ((after.cpuSeconds - before.cpuSeconds) * 1e6) / requests,
     residentMiB: after.residentMiB,
     peakMiB: after.peakMiB,
+    startMilliseconds: server.startMilliseconds,
     generatorShare: generatorSeconds / seconds,
   };
 }

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { secret } from "../receiver.ts";
 
@@ -22,8 +23,10 @@ export type Server = {
   readonly port: number;
   /** The process that listens: `tsx` starts it as its child. */
   readonly processId: number;
-  /** What it has written to stderr so far. */
-  readonly errors: () => string;
+  /** From the start of the process until it listened. */
+  readonly startMilliseconds: number;
+  /** Its stderr. */
+  readonly errors: Readable;
   /** Asks it to end, and removes its folder once it has. */
   stop(): Promise<void>;
 };
@@ -40,6 +43,12 @@ const clockTicksPerSecond = 100; // USER_HZ, the same on every Linux (man 5 proc
 const startDeadlineMilliseconds = 20_000;
 const stopDeadlineMilliseconds = 15_000;
 
+/** Those that run: none is left behind when the benchmark is interrupted. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /**
  * Starts it and waits until it listens.
  * @param root where its folder is made
@@ -47,40 +56,61 @@ const stopDeadlineMilliseconds = 15_000;
  */
 export async function startServer(root: string, command: Command): Promise<Server> {
   const folder = mkdtempSync(join(root, "server-"));
+  const startedAt = performance.now();
   const child = spawn(command.program, command.args, {
     cwd: folder,
     env: { ...process.env, WEBHOOK_SECRET: secret, ...command.environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const output = { text: "", errors: "" };
-  let port = command.port;
-  child.stdout.on("data", (chunk: Buffer) => {
-    if (port === undefined) output.text += chunk; // afterwards it is read, so that nobody waits, and forgotten
-  });
+  running.add(child);
+  child.on("close", () => running.delete(child));
+  let errors = "";
   child.stderr.on("data", (chunk: Buffer) => {
-    output.errors += chunk;
+    errors += chunk;
   });
   child.on("error", (error) => {
-    output.errors += error.message;
+    errors += error.message;
   });
-  const giveUpAt = performance.now() + startDeadlineMilliseconds;
-  while (port === undefined || !(await accepts(port))) {
-    port ??= Number(/127\.0\.0\.1:(\d+)/.exec(output.text)?.[1]) || undefined;
-    if (child.exitCode !== null || child.pid === undefined || performance.now() > giveUpAt) {
-      child.kill("SIGKILL");
-      throw new Error(`${[command.program, ...command.args].join(" ")}:\n${output.text}${output.errors}`);
-    }
-    await pause(5);
-  }
+  const deadline = setTimeout(() => child.kill("SIGKILL"), startDeadlineMilliseconds);
+  const port = await (command.port === undefined ? saidPort(child) : acceptingPort(child, command.port));
+  const startMilliseconds = performance.now() - startedAt;
+  clearTimeout(deadline);
+  if (port === undefined) throw new Error(`${[command.program, ...command.args].join(" ")}: ${errors}`);
   return {
     port,
     processId: listener(Number(child.pid)),
-    errors: () => output.errors,
+    startMilliseconds,
+    errors: child.stderr,
     stop: async () => {
       await end(child);
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The port in the first line that has one; undefined when the process has ended without. */
+function saidPort(child: ChildProcess): Promise<number | undefined> {
+  let text = "";
+  return new Promise((resolve) => {
+    child.on("close", () => resolve(undefined));
+    child.stdout?.on("data", (chunk: Buffer) => {
+      if (text === "said") return; // the rest is read, so that nobody has to wait with writing, and forgotten
+      text += chunk;
+      const port = /127\.0\.0\.1:(\d+)/.exec(text)?.[1];
+      if (port === undefined) return;
+      text = "said";
+      resolve(Number(port));
+    });
+  });
+}
+
+async function acceptingPort(child: ChildProcess, port: number): Promise<number | undefined> {
+  child.stdout?.resume();
+  while (!(await accepts(port))) {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
+    await pause(10);
+  }
+  return port;
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -2,13 +2,18 @@
  * From slices to what is read: medians with the least and the most of all rounds, ratios within a round, and
  * tables in Markdown, which a terminal shows as well.
  */
+import type { Bar } from "./chart.ts";
 import type { Row, Slice } from "./rounds.ts";
 
 /** Over all rounds. */
 export type Spread = { readonly median: number; readonly least: number; readonly most: number };
 
 /** What a measurement has found: a text for people, and the numbers that have a target, by its name. */
-export type Report = { readonly text: string; readonly findings: ReadonlyMap<string, number> };
+export type Report = {
+  readonly text: string;
+  readonly findings: ReadonlyMap<string, number>;
+  readonly bars?: readonly Bar[];
+};
 
 /** The middle one; of an even number, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
@@ -33,8 +38,8 @@ export function medianOf(row: Row, read: (slice: Slice) => number): number {
 }
 
 /** `0.21 (0.19–0.22)` */
-export function shownSpread({ median, least, most }: Spread): string {
-  return `${shown(median, 2)} (${shown(least, 2)}–${shown(most, 2)})`;
+export function shownSpread({ median, least, most }: Spread, digits = 2): string {
+  return `${shown(median, digits)} (${shown(least, digits)}–${shown(most, digits)})`;
 }
 
 /** A dash for what could not be measured. */

@@ -1,19 +1,25 @@
 /**
- * The receiver beside the ceiling, beside a receiver without group commit, and beside its peers: pushes of 8 KB on
- * 64 connections, kept alive and one for each delivery. `compareStored` and `compareStubbed` are parts of it.
+ * The receiver beside the ceiling, beside a receiver without group commit, and beside its peers, kept alive and
+ * with a connection for each delivery. `compareStored` and `compareStubbed` are parts of it.
  */
-import * as contestants from "../contestants.ts";
+import type { Bar } from "../chart.ts";
+import {
+  type Contestant,
+  ceiling,
+  fastify,
+  oneEach,
+  peers,
+  receiver,
+  receiverWithHandlers,
+  receiverWithoutStore,
+} from "../contestants.ts";
 import { type Kind, kinds } from "../load.ts";
 import { type Bench, type Row, runRounds } from "../rounds.ts";
-import { loadTable, markdownTable, medianOf, type Report, ratioTo, shown } from "../tables.ts";
-
-const { ceiling, fastify, oneEach, peers, receiver, receiverWithHandlers, receiverWithoutStore } =
-  contestants;
-
-export const usualLoad = { bodyBytes: 8000, connections: 64 } as const;
+import { loadTable, medianOf, type Report, ratioTo, shown } from "../tables.ts";
 
 export function compareAll(bench: Bench): Promise<Report> {
-  return compare(bench, [ceiling, receiverWithoutStore, receiver, receiverWithHandlers, oneEach, ...peers]);
+  const ours = [ceiling, receiverWithoutStore, receiver, receiverWithHandlers, oneEach];
+  return compare(bench, [...ours, ...peers]);
 }
 
 export function compareStored(bench: Bench): Promise<Report> {
@@ -24,51 +30,44 @@ export function compareStubbed(bench: Bench): Promise<Report> {
   return compare(bench, [ceiling, receiverWithoutStore, fastify]);
 }
 
-async function compare(bench: Bench, all: readonly contestants.Contestant[]): Promise<Report> {
-  const present = all.filter(({ absence }) => absence === undefined);
+async function compare(bench: Bench, all: readonly Contestant[]): Promise<Report> {
+  const present = all.filter(({ version }) => version !== undefined);
   const visits = present.flatMap((contestant) =>
-    kinds.map((kind) => ({ contestant, load: { ...usualLoad, kind } })),
+    kinds.map((kind) => ({ contestant, load: { ...bench.load, kind } })),
   );
   const rows = await runRounds(bench, visits);
-  const tables = kinds.map((kind) => {
+  const find = (contestant: Contestant, kind: Kind): Row =>
+    rows.find((row) => row.contestant === contestant && row.load.kind === kind) ?? {
+      contestant,
+      load: { ...bench.load, kind },
+      slices: [],
+    };
+  const ratio = (one: Contestant, other: Contestant, kind: Kind) =>
+    ratioTo(find(other, kind), find(one, kind)).median;
+
+  const sections = kinds.map((kind) => {
     const ofKind = rows.filter(({ load }) => load.kind === kind);
-    return loadTable(ofKind, find(rows, ceiling, kind));
+    const share = medianOf(find(ceiling, kind), ({ generatorShare }) => generatorShare);
+    return `${loadTable(ofKind, find(ceiling, kind))}\n\nAt the ceiling the load generator used ${shown(share, 2)} of a processor.`;
   });
-  const generator = kinds.map((kind) => {
-    const row = find(rows, ceiling, kind);
-    return [
-      kind,
-      shown(
-        medianOf(row, ({ generatorShare }) => generatorShare),
-        2,
-      ),
-    ];
-  });
-  const absent = all.flatMap(({ name, absence }) =>
-    absence === undefined ? [] : [`Absent: ${name} (\`${absence}\`).`],
-  );
-  const text = [
-    ...tables,
-    markdownTable(["the load generator at the ceiling", "of one processor"], generator),
-    ...(absent.length === 0 ? [] : [absent.join("\n")]),
-  ].join("\n\n");
-  return { text, findings: new Map(kinds.flatMap((kind) => findingsOf(rows, kind))) };
-}
-
-function find(rows: readonly Row[], contestant: contestants.Contestant, kind: Kind): Row {
-  const row = rows.find((row) => row.contestant === contestant && row.load.kind === kind);
-  return row ?? { contestant, load: { ...usualLoad, kind }, slices: [] };
-}
-
-/** Those that have a target. What was not measured is NaN, and left out. */
-function findingsOf(rows: readonly Row[], kind: Kind): [string, number][] {
-  const ratio = (one: contestants.Contestant, other: contestants.Contestant) =>
-    ratioTo(find(rows, other, kind), find(rows, one, kind)).median;
-  const findings: [string, number][] = [
-    [`storage stubbed out, ${kind}, × ceiling`, ratio(receiverWithoutStore, ceiling)],
-    [`storage stubbed out, ${kind}, × fastify`, ratio(receiverWithoutStore, fastify)],
-    [`durable, ${kind}, × ceiling`, ratio(receiver, ceiling)],
-    [`durable, ${kind}, × one transaction a request`, ratio(receiver, oneEach)],
-  ];
-  return findings.filter(([, value]) => !Number.isNaN(value));
+  const absent = all.filter(({ version }) => version === undefined);
+  const findings = kinds.flatMap((kind): [string, number][] => [
+    [`storage stubbed out, ${kind}, × ceiling`, ratio(receiverWithoutStore, ceiling, kind)],
+    [`storage stubbed out, ${kind}, × fastify`, ratio(receiverWithoutStore, fastify, kind)],
+    [`durable, ${kind}, × ceiling`, ratio(receiver, ceiling, kind)],
+    [`durable, ${kind}, × one transaction a request`, ratio(receiver, oneEach, kind)],
+  ]);
+  const bars = present
+    .filter((contestant) => contestant !== ceiling)
+    .map((contestant): Bar => {
+      const [keptAlive, each] = kinds.map((kind) => ratio(contestant, ceiling, kind));
+      return { ...contestant, ratios: { "kept alive": keptAlive ?? 0, "a connection each": each ?? 0 } };
+    });
+  return {
+    text: [...sections, ...absent.map(({ name, install }) => `Absent: ${name} (\`${install}\`).`)].join(
+      "\n\n",
+    ),
+    findings: new Map(findings.filter(([, value]) => !Number.isNaN(value))),
+    bars,
+  };
 }
