@@ -124,7 +124,7 @@ async function main(folder: string): Promise<void> {
   const sections = await runAll(bench, measurements);
   const findings = new Map(sections.flatMap(({ findings }) => [...findings]));
   const targets = targetTable(findings, measurements === fullRun ? "all" : "measured");
-  console.log(`## Targets\n\n${targets}`);
+  if (findings.size > 0) console.log(`## Targets\n\n${targets}`);
   if (measurements === fullRun) writeResults(machine, sections, targets);
 }
 

@@ -51,7 +51,7 @@ export const receiver: Contestant = {
   command: () => receiverCommand(),
 };
 export const receiverWithHandlers: Contestant = {
-  name: "webhook-receiver, and its two handlers for a push run",
+  name: "webhook-receiver, two handlers run",
   keeps: "every delivery",
   version: process.version,
   command: () => receiverCommand([]),

@@ -30,7 +30,8 @@ export function compareStubbed(bench: Bench): Promise<Report> {
   return compare(bench, [ceiling, receiverWithoutStore, fastify]);
 }
 
-async function compare(bench: Bench, all: readonly Contestant[]): Promise<Report> {
+/** @param all the ceiling among them; those that are not installed are named in the text */
+export async function compare(bench: Bench, all: readonly Contestant[]): Promise<Report> {
   const present = all.filter(({ version }) => version !== undefined);
   const visits = present.flatMap((contestant) =>
     kinds.map((kind) => ({ contestant, load: { ...bench.load, kind } })),
@@ -47,7 +48,7 @@ async function compare(bench: Bench, all: readonly Contestant[]): Promise<Report
 
   const sections = kinds.map((kind) => {
     const ofKind = rows.filter(({ load }) => load.kind === kind);
-    const share = medianOf(find(ceiling, kind), ({ generatorShare }) => generatorShare);
+    const share = medianOf(find(ceiling, kind), "generatorShare");
     return `${loadTable(ofKind, find(ceiling, kind))}\n\nAt the ceiling the load generator used ${shown(share, 2)} of a processor.`;
   });
   const absent = all.filter(({ version }) => version === undefined);

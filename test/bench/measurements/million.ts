@@ -31,7 +31,7 @@ export async function million(bench: Bench): Promise<Report> {
   ]);
   const [emptyRow, fullRow] = rows;
   if (emptyRow === undefined || fullRow === undefined) throw new TypeError("two visits are two rows");
-  const starts = rows.map((row) => medianOf(row, ({ startMilliseconds }) => startMilliseconds));
+  const starts = rows.map((row) => medianOf(row, "startMilliseconds"));
   const text = `${loadTable(rows, emptyRow)}\n\nFrom start to listening: ${starts.map((time) => shown(time, 0)).join(" and ")} ms.`;
   return { text, findings: new Map([["1 M stored, × an empty inbox", ratioTo(emptyRow, fullRow).median]]) };
 }
