@@ -30,12 +30,15 @@ test("a comparison gives ratios to the ceiling, and names who is not there", asy
   const absent: Contestant = { ...receiver, name: "nobody", version: undefined, install: "install nobody" };
   const { text, findings } = await compare(bench, [ceiling, receiver, absent]);
   for (const kind of ["kept alive", "a connection each"]) {
-    assert.match(text, new RegExp(`\\| ${kind} \\| × bare node:http .*\n.*\n\\| bare node:http \\| 1\\.00 `));
+    assert.match(
+      text,
+      new RegExp(`\\| ${kind}, rounds: 1 \\| × bare node:http .*\n.*\n\\| bare node:http \\| 1\\.00 `),
+    );
     assert.ok(Number(findings.get(`durable, ${kind}, × ceiling`)) > 0, text);
     assert.equal(findings.get(`storage stubbed out, ${kind}, × ceiling`), undefined);
   }
   assert.doesNotMatch(text, /failed/);
-  assert.match(text, /^Absent: nobody \(`install nobody`\)\.$/m);
+  assert.match(text, /^- Absent: nobody \(`install nobody`\)\.$/m);
 });
 
 test("a server that accepts forged deliveries is not measured", async () => {

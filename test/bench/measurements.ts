@@ -19,9 +19,9 @@ export type Measurement = {
 };
 
 export const fullRun: readonly Measurement[] = [
-  { name: "compare", title: "Beside others", measure: compareAll, rounds: 5, seconds: 3 },
+  { name: "compare", title: "Beside others", measure: compareAll, rounds: 5, seconds: 2 },
   { name: "grid", title: "Bodies and connections", measure: grid, rounds: 3, seconds: 1 },
-  { name: "slow-sync", title: "A slower disk", measure: slowSync, rounds: 5, seconds: 3 },
+  { name: "slow-sync", title: "A slower disk", measure: slowSync, rounds: 5, seconds: 2 },
   { name: "steady", title: "A minute of load", measure: steady, rounds: 1, seconds: 60 },
   { name: "memory", title: "Memory", measure: memory, rounds: 3, seconds: 3 },
   { name: "start", title: "Start", measure: start, rounds: 10, seconds: 0 },

@@ -59,7 +59,7 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
  */
 export function loadTable(rows: readonly Row[], base: Row): string {
   const head = [
-    base.load.kind,
+    `${base.load.kind}, rounds: ${base.slices.length}`,
     `× ${base.contestant.name} (least–most)`,
     "requests/s",
     "p50 ms",

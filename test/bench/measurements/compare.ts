@@ -64,10 +64,9 @@ export async function compare(bench: Bench, all: readonly Contestant[]): Promise
       const [keptAlive, each] = kinds.map((kind) => ratio(contestant, ceiling, kind));
       return { ...contestant, ratios: { "kept alive": keptAlive ?? 0, "a connection each": each ?? 0 } };
     });
+  const absences = absent.map(({ name, install }) => `- Absent: ${name} (\`${install}\`).`).join("\n");
   return {
-    text: [...sections, ...absent.map(({ name, install }) => `Absent: ${name} (\`${install}\`).`)].join(
-      "\n\n",
-    ),
+    text: [...sections, absences].join("\n\n").trimEnd(),
     findings: new Map(findings.filter(([, value]) => !Number.isNaN(value))),
     bars,
   };
