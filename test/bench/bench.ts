@@ -97,9 +97,10 @@ async function runAll(bench: Bench, measurements: readonly Measurement[]): Promi
 
 function writeResults(machine: string, sections: readonly Section[], targets: string): void {
   const bars = sections.flatMap((section) => section.bars ?? []);
+  const flags = process.argv.slice(2).join(" ");
   const text = `# Results
 
-\`npm run bench\` wrote this on ${new Date().toISOString().slice(0, 10)}. [README.md](README.md) says how it was measured. The ratios mean something; the absolute numbers are this machine's, with the load on the same processors.
+\`npm run bench${flags === "" ? "" : ` -- ${flags}`}\` wrote this on ${new Date().toISOString().slice(0, 10)}. [README.md](README.md) says how it was measured. The ratios mean something; the absolute numbers are this machine's, with the load on the same processors.
 
 ${machine}
 

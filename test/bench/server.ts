@@ -43,10 +43,10 @@ const clockTicksPerSecond = 100; // USER_HZ, the same on every Linux (man 5 proc
 const startDeadlineMilliseconds = 20_000;
 const stopDeadlineMilliseconds = 15_000;
 
-/** Those that run: none is left behind when the benchmark is interrupted. */
+/** Those that run: none is left behind when the benchmark is interrupted. SIGKILL would not reach tsx's child. */
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  for (const child of running) child.kill("SIGTERM");
 });
 
 /**
@@ -71,7 +71,7 @@ export async function startServer(root: string, command: Command): Promise<Serve
   child.on("error", (error) => {
     errors += error.message;
   });
-  const deadline = setTimeout(() => child.kill("SIGKILL"), startDeadlineMilliseconds);
+  const deadline = setTimeout(() => killHard(child), startDeadlineMilliseconds);
   const port = await (command.port === undefined ? saidPort(child) : acceptingPort(child, command.port));
   const startMilliseconds = performance.now() - startedAt;
   clearTimeout(deadline);
@@ -113,11 +113,16 @@ async function acceptingPort(child: ChildProcess, port: number): Promise<number 
   return port;
 }
 
+/** tsx ends by itself when its child has. */
+function killHard({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(listener(pid), "SIGKILL");
+}
+
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const closed = once(child, "close");
   child.kill("SIGTERM");
-  const deadline = setTimeout(() => child.kill("SIGKILL"), stopDeadlineMilliseconds);
+  const deadline = setTimeout(() => killHard(child), stopDeadlineMilliseconds);
   await closed;
   clearTimeout(deadline);
 }
