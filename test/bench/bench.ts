@@ -127,6 +127,7 @@ async function main(folder: string): Promise<void> {
   const machine = describeMachine(folder, bench.generator);
   console.log(machine);
   const sections = await runAll(bench, measurements);
+  if (values.body !== undefined || values.connections !== undefined) return; // the targets are for the usual load
   const findings = new Map(sections.flatMap(({ findings }) => [...findings]));
   const targets = targetTable(findings, measurements === fullRun ? "all" : "measured");
   if (findings.size > 0) console.log(`## Targets\n\n${targets}`);
