@@ -66,7 +66,10 @@ export function start({ handle }: HandlerOptions, event: Partial<WebhookEvent> =
     return parseLines(text);
   };
   const failure = (async () =>
-    handle({ ...push, ...event }, { attempt, signal: controller.signal, log }))().then(
+    handle(
+      { ...push, ...event },
+      { attempt, receivedAt: new Date(0), signal: controller.signal, log },
+    ))().then(
     () => undefined,
     (thrown: unknown) => thrown,
   );
