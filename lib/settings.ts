@@ -41,7 +41,7 @@ export type Settings = {
 export type Request = { readonly settings: Settings } | { readonly text: string };
 
 /** A body becomes one string to be parsed, and V8 holds at most 512 MiB in one. */
-const largestMaxBodyBytes = 256 * 1024 * 1024;
+export const largestMaxBodyBytes = 256 * 1024 * 1024;
 
 /** The flags that take a value: each is also `WEBHOOK_…` in capitals with underscores. */
 const flags = {
@@ -249,7 +249,7 @@ function helpText(): string {
   return `webhook-receiver: verifies webhooks and runs a handler for each event
 
 Usage: tsx webhook-receiver.ts [flags]
-       tsx webhook-receiver.ts list | show | replay | reverify [flags]   (each has a --help)
+       tsx webhook-receiver.ts list | show | replay | reverify | verify [flags]   (each has a --help)
 
 ${rows.join("\n")}
   -h, --help                 this text
