@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
+import { isPrivateAllowed } from "./allow-private.ts";
 import { defaultEnvFile, hasPlainLine, loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
 import type { Format } from "./log.ts";
 import { OperatorError, quoted, usageError } from "./operator-error.ts";
@@ -91,6 +92,7 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
   const value = (flag: Flag): Given => find(flag) ?? { text: flags[flag].default, name: `--${flag}` };
   const envFile = find("env-file")?.text;
   loadEnvFile(envFile);
+  isPrivateAllowed(environment); // the handlers ask for it themselves; a slip is refused here, before they load
 
   const host = readHost(value("host"));
   const isLoopback = isLoopbackHost(host);
@@ -153,7 +155,10 @@ function parseFlags(argv: readonly string[]) {
 
 /** Variables that look like ours and are not: a slip of the pen would otherwise go unnoticed. */
 function unknownVariables(environment: NodeJS.ProcessEnv): string[] {
-  const ours = new Set(Object.keys(flags).map((flag) => variableOf(flag as Flag)));
+  const ours = new Set([
+    "WEBHOOK_ALLOW_PRIVATE",
+    ...Object.keys(flags).map((flag) => variableOf(flag as Flag)),
+  ]);
   const isOurs = (name: string) =>
     ours.has(name) || /^WEBHOOK_(SECRET|SENDER|TOLERANCE|VERIFY_TOKEN|PUBLIC_URL)(_|$)/.test(name);
   const unknown = Object.keys(environment).filter((name) => name.startsWith("WEBHOOK_") && !isOurs(name));
@@ -257,5 +262,6 @@ ${rows.join("\n")}
 
 A flag beats its environment variable (in brackets, with the default), and that beats a line in the .env file.
 Secrets are variables only: WEBHOOK_SECRET for /webhook, WEBHOOK_SECRET_<SOURCE> for /webhook/<source>,
-and either with _PREVIOUS for the secret that is being replaced.`;
+and either with _PREVIOUS for the secret that is being replaced.
+WEBHOOK_ALLOW_PRIVATE=true lets what is sent on go to this machine and to private networks.`;
 }

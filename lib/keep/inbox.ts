@@ -41,13 +41,16 @@ export type Job = {
   readonly form: FormUse | null;
   readonly headers: string;
   readonly body: Uint8Array;
+  readonly receivedAt: number;
 };
 
 /** How a job went; the owner is checked, for the job may have been taken over meanwhile. */
 export type Finish =
   | { readonly state: "done" }
   | { readonly state: "pending"; readonly error: string; readonly nextAttemptAt: number }
-  | { readonly state: "dead"; readonly error: string };
+  | { readonly state: "dead"; readonly error: string }
+  /** It did not begin: pending again, and this was no attempt. */
+  | { readonly state: "postponed"; readonly nextAttemptAt: number };
 
 export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
 
@@ -79,7 +82,8 @@ export function openInbox(database: DatabaseSync) {
       ORDER BY next_attempt_at LIMIT ?)
     RETURNING number AS job, delivery, handler, attempts AS attempt`);
   const readDelivery = database.prepare(`
-    SELECT source, sender, id, event, form, headers, body FROM deliveries WHERE number = ?`);
+    SELECT source, sender, id, event, form, headers, body, received_at AS receivedAt
+    FROM deliveries WHERE number = ?`);
   // Only what lies ahead: a job that is due and was not claimed waits for something else than the time.
   const findNextAttempt = database.prepare(
     "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending' AND next_attempt_at > ?",
@@ -90,6 +94,9 @@ export function openInbox(database: DatabaseSync) {
   const finishJob = database.prepare(`
     UPDATE jobs SET state = ?, last_error = coalesce(?, last_error), next_attempt_at = coalesce(?, next_attempt_at),
       finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?`);
+  const postponeJob = database.prepare(`
+    UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, owner = NULL
+    WHERE number = ? AND state = 'running' AND owner = ?`);
   const releaseJobs = database.prepare(`
     UPDATE jobs SET state = 'pending', owner = NULL, attempts = attempts - 1 WHERE state = 'running' AND owner = ?`);
   const writeBeat = database.prepare(`
@@ -158,6 +165,8 @@ export function openInbox(database: DatabaseSync) {
 
     /** @returns false when the job is not this owner's any more */
     finish(owner: string, job: number, finish: Finish, now: number): boolean {
+      if (finish.state === "postponed")
+        return Number(postponeJob.run(finish.nextAttemptAt, job, owner).changes) > 0;
       const error = "error" in finish ? finish.error : null;
       const nextAttemptAt = finish.state === "pending" ? finish.nextAttemptAt : null;
       const finishedAt = finish.state === "pending" ? null : now;

@@ -17,6 +17,8 @@ import type { WebhookEvent } from "../receive/event.ts";
 export type Context = {
   /** Which attempt this is, from 1. */
   readonly attempt: number;
+  /** When the delivery came in; the same in every attempt. */
+  readonly receivedAt: Date;
   /** Aborted when the time is up, and when the receiver has to end. */
   readonly signal: AbortSignal;
   /** Writes lines that carry the handler, the event and its id. */

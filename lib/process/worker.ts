@@ -13,6 +13,7 @@ import { errorLine } from "../operator-error.ts";
 import type { WebhookEvent } from "../receive/event.ts";
 import { parsePayload } from "../senders/payload.ts";
 import { backoffMilliseconds } from "./backoff.ts";
+import { Hopeless, Postponed } from "./failure.ts";
 import type { ReadyHandler, ReadyHandlers } from "./loader.ts";
 
 export type JobWorker = {
@@ -143,8 +144,12 @@ export function openWorker(
 
     const now = Date.now();
     if (failure === undefined) return finish(job, { state: "done" }, now, bound);
-    const error = stackOf(failure.thrown).slice(0, maxErrorCharacters);
-    if (job.attempt >= limit) {
+    const { thrown } = failure;
+    // Not logged: whoever postpones thousands of jobs every half minute says once why.
+    if (thrown instanceof Postponed)
+      return finish(job, { state: "postponed", nextAttemptAt: now + thrown.milliseconds }, now, bound);
+    const error = stackOf(thrown).slice(0, maxErrorCharacters);
+    if (job.attempt >= limit || thrown instanceof Hopeless) {
       bound.error("handler failed for good; the job is dead", { attempt: job.attempt, stack: error });
       return finish(job, { state: "dead", error }, now, bound);
     }
@@ -216,7 +221,8 @@ async function call(
   }, timeoutSeconds * 1000);
   timer.unref(); // it alone keeps no process alive
   try {
-    const context = { attempt: job.attempt, signal: controller.signal, log };
+    const { signal } = controller;
+    const context = { attempt: job.attempt, receivedAt: new Date(job.receivedAt), signal, log };
     // A handler that never returns is left behind when its time is up.
     await Promise.race([timedOut, (async () => handle(eventOf(job), context))()]);
     return undefined;
@@ -228,7 +234,7 @@ async function call(
 }
 
 /** The event as it was when it came in: parsed again from the same bytes. */
-export function eventOf(job: Omit<Job, "job" | "handler" | "attempt">): WebhookEvent {
+export function eventOf(job: Omit<Job, "job" | "handler" | "attempt" | "receivedAt">): WebhookEvent {
   const headers = JSON.parse(job.headers) as WebhookEvent["headers"];
   const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.byteLength);
   const payload = parsePayload(body, job.form ?? undefined);

@@ -109,7 +109,7 @@ function listed(texts: readonly string[]): string {
 }
 
 /** A date and a time of day as in RFC 3339 §5.6, where ISO 8601 leaves the zone away too. No 30 February. */
-function isDateTime(value: unknown): boolean {
+export function isDateTime(value: unknown): value is string {
   if (typeof value !== "string") return false;
   const match =
     /^(\d{4}-\d\d-\d\d)[T ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/i.exec(value);

@@ -167,7 +167,7 @@ for (const { file, event, expected } of deliveries) {
 test("the example handlers survive authentic payloads that lack every field", async () => {
   const handlers = await loadHandlers(undefined);
   const log = openLog("json", () => {});
-  const context = { attempt: 1, signal: new AbortController().signal, log };
+  const context = { attempt: 1, receivedAt: new Date(), signal: new AbortController().signal, log };
   for (const [type, { handle }] of handlers) {
     for (const payload of [{}, null, "text", 5, [], { commits: {} }, { commits: [{ message: 5 }, null] }]) {
       await handle({ ...eventCalled(type), payload }, context);
