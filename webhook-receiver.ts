@@ -158,6 +158,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["show", async () => (await import("./lib/commands/show.ts")).show],
   ["replay", async () => (await import("./lib/commands/replay.ts")).replay],
   ["reverify", async () => (await import("./lib/commands/reverify.ts")).reverify],
+  ["send", async () => (await import("./lib/commands/send.ts")).send],
   ["verify", async () => (await import("./lib/commands/verify.ts")).verify],
 ]);
 

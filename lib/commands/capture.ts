@@ -65,13 +65,23 @@ function headLines(bytes: Buffer, name: string): Line[] {
   return end === -1 ? head : head.slice(0, end);
 }
 
-/** RFC 9110 §5.1 and §5.5: the name is a token, the value has no control character but the tab. */
 function parseField(line: Line, file: string): [name: string, value: string] {
-  const [, name, value = ""] = /^(:?[\w!#$%&'*+.^`|~-]+):(.*)$/s.exec(line.text) ?? [];
+  const field = parseHeader(line.text);
+  if (field === undefined)
+    throw fault(file, line, "expected a header, such as Content-Type: application/json");
+  return field;
+}
+
+/**
+ * `Name: value` (RFC 9110 §5.1 and §5.5): the name is a token, or a pseudo-header's behind a colon; the value has no
+ * control character but the tab.
+ * @returns undefined when it is something else
+ */
+export function parseHeader(text: string): [name: string, value: string] | undefined {
+  const [, name, value = ""] = /^(:?[\w!#$%&'*+.^`|~-]+):(.*)$/s.exec(text) ?? [];
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is kept out
-  if (name !== undefined && !/[\u0000-\u0008\u000a-\u001f\u007f]/.test(value))
-    return [name, trimSpace(value)];
-  throw fault(file, line, "expected a header, such as Content-Type: application/json");
+  const isClean = !/[\u0000-\u0008\u000a-\u001f\u007f]/.test(value);
+  return name !== undefined && isClean ? [name, trimSpace(value)] : undefined;
 }
 
 /** Spaces and tabs only (RFC 9110 §5.6.3): trim() would take U+00A0 too, the last byte of an à. */

@@ -5,7 +5,9 @@
  * of `/webhook` fall back on WEBHOOK_SECRET. `--secret-from` names another variable. A secret is never a flag, and
  * whoever gives one to `--secret-from` by mistake does not find it in an error.
  */
+import type { KeyObject } from "node:crypto";
 import { OperatorError, quoted } from "../operator-error.ts";
+import { isPublicKey, readSigningKey, signingKeyExpectations } from "../senders/key.ts";
 import type { Sender } from "../senders/sender.ts";
 import { defaultSenders, senderFor, senders } from "../senders/table.ts";
 import { checkSecret, readCustomSenders, variableFor } from "../sources.ts";
@@ -49,6 +51,31 @@ export function findSecret(
     `${variable} is not set: put the secret into it, or name another variable with --secret-from`,
     2,
   );
+}
+
+/**
+ * The key to sign with as this sender.
+ * @throws OperatorError where the receiver's own variable holds a public key, with which nobody can sign
+ */
+export function findSigningKey(
+  name: string,
+  sender: Sender,
+  secretFrom: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): KeyObject {
+  const own = variableFor("WEBHOOK_SECRET_", name);
+  const expected = signingKeyExpectations[sender.key];
+  // A seed and a public key can look alike: what the receiver verifies with is never taken for the other one.
+  if (isPublicKey(sender.key) && (secretFrom === undefined || secretFrom === own)) {
+    throw new OperatorError(
+      `${sender.title} signs with a private key, and ${own} is for the public one: name a variable that holds the private one with --secret-from (${expected})`,
+      2,
+    );
+  }
+  const { variable, text } = findSecret(name, secretFrom, environment);
+  const key = readSigningKey(sender.key, text);
+  if (key === undefined) throw new OperatorError(`${variable}: expected ${expected}`, 2);
+  return key;
 }
 
 function ownVariable(name: string, environment: NodeJS.ProcessEnv): string {

@@ -28,7 +28,7 @@ export type WebhookEvent = {
 };
 
 /** Longer names than this are no names; databases and logs are built for shorter ones. */
-const maxNameLength = 255;
+export const maxNameLength = 255;
 
 /**
  * Parses an authentic delivery.
