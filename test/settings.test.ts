@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { inspect } from "node:util";
+import { isPrivateAllowed } from "../lib/allow-private.ts";
 import { readSettings, type Settings } from "../lib/settings.ts";
 import { readSources, sourceAt } from "../lib/sources.ts";
 import { secret } from "./receiver.ts";
@@ -193,6 +194,37 @@ for (const value of [
 test("a variable that looks like ours and is not is warned about", () => {
   const { warnings } = settingsOf([], { WEBHOOK_SECRET: secret, WEBHOOK_MAXBODY: "1" });
   assert.deepEqual(warnings, ["WEBHOOK_MAXBODY is not a setting of this receiver (--help lists them)"]);
+});
+
+for (const value of ["true", "false"]) {
+  test(`WEBHOOK_ALLOW_PRIVATE=${value} is one of ours, in .env too`, () => {
+    assert.deepEqual(settingsOf([], { WEBHOOK_SECRET: secret, WEBHOOK_ALLOW_PRIVATE: value }).warnings, []);
+    delete process.env.WEBHOOK_ALLOW_PRIVATE;
+    writeFileSync(".env", `WEBHOOK_ALLOW_PRIVATE=${value}\n`);
+    assert.deepEqual(settingsOf([]).warnings, []);
+    assert.equal(isPrivateAllowed(), value === "true");
+  });
+}
+
+test("without WEBHOOK_ALLOW_PRIVATE nothing private is allowed", () => {
+  assert.equal(isPrivateAllowed({}), false);
+});
+
+for (const value of ["", "1", "yes", "TRUE", " true"]) {
+  test(`WEBHOOK_ALLOW_PRIVATE=${JSON.stringify(value)} is refused, in .env too`, () => {
+    const message = `WEBHOOK_ALLOW_PRIVATE: expected true or false, not ${JSON.stringify(value)}`;
+    assert.equal(refusalOf([], { WEBHOOK_SECRET: secret, WEBHOOK_ALLOW_PRIVATE: value }), message);
+    delete process.env.WEBHOOK_ALLOW_PRIVATE;
+    writeFileSync(".env", `WEBHOOK_ALLOW_PRIVATE="${value}"\n`);
+    assert.equal(refusalOf([]), message);
+  });
+}
+
+test("a variable that is nearly WEBHOOK_ALLOW_PRIVATE is warned about", () => {
+  const { warnings } = settingsOf([], { WEBHOOK_SECRET: secret, WEBHOOK_ALLOW_PRIVATE_X: "true" });
+  assert.deepEqual(warnings, [
+    "WEBHOOK_ALLOW_PRIVATE_X is not a setting of this receiver (--help lists them)",
+  ]);
 });
 
 test("white space around a secret is warned about", () => {

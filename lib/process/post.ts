@@ -64,6 +64,8 @@ export function openPost({ allowPrivate, resolve }: Options): { post: Post; clos
     const { promise: responded, resolve: respond, reject } = Promise.withResolvers<IncomingMessage>();
     request.on("response", respond);
     request.on("error", reject); // stays: an error can come after the answer's head too
+    // Node ends a request without an error when the answer wants to speak another protocol (101).
+    request.on("close", () => reject(new Error("the connection ended without an answer")));
     request.end(body);
     try {
       const response = await responded;

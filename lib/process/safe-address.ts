@@ -144,12 +144,14 @@ function blockList(network: string): BlockList {
   return list;
 }
 
-/** The same network as IPv6 reaches it: mapped (RFC 4291 §2.5.5.2), by NAT64 (RFC 6052), by 6to4 (RFC 3056). */
+/**
+ * The same network as IPv6 reaches it: by NAT64 (RFC 6052), by 6to4 (RFC 3056). The third way, IPv4-mapped addresses
+ * (RFC 4291 §2.5.5.2), needs no rows: a BlockList takes them for the IPv4 addresses that they are.
+ */
 function ipv6Forms([network, why]: Row): Row[] {
   const [address = "", length] = network.split("/");
   const hex = Buffer.from(address.split(".").map(Number)).toString("hex");
   return [
-    [`::ffff:${address}/${96 + Number(length)}`, `as IPv4 ${why}`],
     [`64:ff9b::${address}/${96 + Number(length)}`, `by NAT64 ${why}`],
     [`2002:${hex.slice(0, 4)}:${hex.slice(4)}::/${16 + Number(length)}`, `by 6to4 ${why}`],
   ];

@@ -329,6 +329,33 @@ test("finish() keeps the error of a failed attempt, also when a later one succee
   ]);
 });
 
+test("finish() puts a postponed job back as if it had not begun, with its last error, for a later time", () => {
+  const { inbox, rows } = openEmpty();
+  inbox.accept(incoming());
+  inbox.claim("me", handlers, far, now);
+  inbox.finish("me", 1, { state: "pending", error: "no", nextAttemptAt: now }, now);
+  inbox.claim("me", handlers, far, now);
+  const postponed = { state: "postponed", nextAttemptAt: now + 30_000 } as const;
+  assert.equal(inbox.finish("you", 1, postponed, now), false);
+  assert.equal(inbox.finish("me", 1, postponed, now), true);
+  assert.equal(inbox.finish("me", 1, postponed, now), false);
+  assert.deepEqual(
+    rows("SELECT state, attempts, next_attempt_at, last_error, owner, finished_at FROM jobs"),
+    [
+      {
+        state: "pending",
+        attempts: 1,
+        next_attempt_at: now + 30_000,
+        last_error: "no",
+        owner: null,
+        finished_at: null,
+      },
+    ],
+  );
+  assert.deepEqual(inbox.claim("me", handlers, far, now + 29_999), { jobs: [], nextAttemptAt: now + 30_000 });
+  assert.equal(inbox.claim("me", handlers, far, now + 30_000).jobs[0]?.attempt, 2);
+});
+
 test("release() gives back what its owner runs as if it had never begun, and nobody else's", () => {
   const { inbox, rows } = openEmpty();
   inbox.accept(incoming({ id: "mine" }));

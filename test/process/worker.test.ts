@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 import type { Finish } from "../../lib/keep/inbox.ts";
 import { openStore, type Store } from "../../lib/keep/store.ts";
 import { openLog } from "../../lib/log.ts";
+import { Hopeless, Postponed } from "../../lib/process/failure.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
 import { readyHandlers } from "../../lib/process/loader.ts";
 import { openWorker } from "../../lib/process/worker.ts";
@@ -57,7 +58,7 @@ async function openWork(
     claim: (owner, names, limit, now) =>
       wrapped.claim(owner, names, limit, now).finally(() => claims.add(now)),
     finish: async (owner, job, how, now) => {
-      const soon = how.state === "pending" ? { ...how, nextAttemptAt: 0 } : how;
+      const soon = "nextAttemptAt" in how ? { ...how, nextAttemptAt: 0 } : how;
       const isOurs = await wrapped.finish(owner, job, soon, now);
       finished.add({ job, how, now });
       return isOurs;
@@ -130,8 +131,8 @@ test("a handler gets the event as it came in, and a log that names it", async (t
   const got = openTally<WebhookEvent>();
   const work = await openWork(
     t,
-    handler((event, { attempt, signal, log }) => {
-      log.info("hello", { attempt, aborted: signal.aborted });
+    handler((event, { attempt, receivedAt, signal, log }) => {
+      log.info("hello", { attempt, receivedAt, aborted: signal.aborted });
       got.add(event);
     }),
   );
@@ -156,6 +157,7 @@ test("a handler gets the event as it came in, and a log that names it", async (t
     event: "push",
     id: "1",
     attempt: 1,
+    receivedAt: "1970-01-01T00:00:00.001Z",
     aborted: false,
   });
   assert.deepEqual(work.finished.items[0]?.how, { state: "done" });
@@ -255,6 +257,79 @@ test("12 attempts unless said", async (t) => {
   assert.deepEqual(
     work.finished.items.map(({ how }) => how.state),
     [...Array.from({ length: 11 }, () => "pending"), "dead"],
+  );
+  await work.end();
+});
+
+test("a handler that postpones has made no attempt: it comes again when it said, and nothing is logged", async (t) => {
+  const attempts: number[] = [];
+  const work = await openWork(
+    t,
+    handler({
+      retries: 1,
+      handle: (_, { attempt }) => {
+        attempts.push(attempt);
+        if (attempts.length <= 5) throw new Postponed(30_000, "the other side rests");
+        if (attempts.length === 6) throw new Error("no");
+        if (attempts.length <= 9) throw new Postponed(7, "the other side rests");
+      },
+    }),
+  );
+  await work.accept("1", ["push"]);
+  work.worker.poke();
+  await work.finished.reaches(10);
+  assert.deepEqual(attempts, [1, 1, 1, 1, 1, 1, 2, 2, 2, 2]);
+  const [again, soon] = [30_000, 7].map((milliseconds) => ({ state: "postponed", milliseconds }));
+  assert.deepEqual(
+    work.finished.items.map(({ how, now }) =>
+      how.state === "postponed"
+        ? { state: how.state, milliseconds: how.nextAttemptAt - now }
+        : { state: how.state },
+    ),
+    [again, again, again, again, again, { state: "pending" }, soon, soon, soon, { state: "done" }],
+  );
+  assert.deepEqual(
+    work.lines().map(({ message, attempt }) => [message, attempt]),
+    [["handler failed", 1]],
+  );
+  await work.end();
+});
+
+test("a job that is postponed keeps its place before the later ones of its key", async (t) => {
+  const runs: string[] = [];
+  const work = await openWork(
+    t,
+    handler(({ id }) => {
+      runs.push(id);
+      if (runs.length <= 3) throw new Postponed(1000, "not yet");
+    }),
+  );
+  for (const id of ["1", "2"]) await work.accept(id, ["push"], "k");
+  work.worker.poke();
+  await work.finished.reaches(5);
+  assert.deepEqual(runs, ["1", "1", "1", "1", "2"]);
+  await work.end();
+});
+
+test("a handler that says it is hopeless is not tried again: the job is dead", async (t) => {
+  let calls = 0;
+  const work = await openWork(
+    t,
+    handler(() => {
+      calls += 1;
+      throw new Hopeless("there is no such account");
+    }),
+  );
+  await work.accept("1", ["push"]);
+  work.worker.poke();
+  await work.finished.reaches(1);
+  const how = work.finished.items[0]?.how;
+  assert.ok(how?.state === "dead");
+  assert.match(how.error, /^Error: there is no such account\n {4}at /);
+  assert.deepEqual([calls, await work.rest(["push"])], [1, []]);
+  assert.deepEqual(
+    work.lines().map(({ level, message, attempt }) => [level, message, attempt]),
+    [["error", "handler failed for good; the job is dead", 1]],
   );
   await work.end();
 });

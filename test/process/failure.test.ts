@@ -1,0 +1,26 @@
+/** The two errors that say more than "it did not work". What the worker makes of them: `worker.test.ts`. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Hopeless, Postponed } from "../../lib/process/failure.ts";
+
+test("a Postponed has its time, in whole milliseconds, and its reason", () => {
+  const { milliseconds, message } = new Postponed(29_999.2, "the other side rests");
+  assert.deepEqual([milliseconds, message], [30_000, "the other side rests"]);
+  assert.equal(new Postponed(0.1, "").milliseconds, 1);
+});
+
+for (const none of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+  test(`a Postponed of ${none} ms would come again at once, or never, and is refused`, () => {
+    assert.throws(() => new Postponed(none, ""), {
+      name: "RangeError",
+      message: `expected a number of milliseconds above 0, not ${none}`,
+    });
+  });
+}
+
+test("both are errors like others for whoever does not know them", () => {
+  for (const error of [new Hopeless("why"), new Postponed(1, "why")]) {
+    assert.ok(error instanceof Error);
+    assert.match(String(error.stack), /^Error: why\n {4}at /);
+  }
+});
