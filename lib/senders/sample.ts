@@ -40,8 +40,7 @@ function namesOf(type: string, partCount: number): string[] {
  * @returns undefined when the id belongs into the payload, and that is no JSON object
  */
 export function bodyWithId(sender: Sender, body: Buffer, id: string): Buffer | undefined {
-  const isStampedBySign = sender.schemes[0]?.signature.startsWith("field:");
-  if (idFieldOf(sender, undefined) === undefined || isStampedBySign) return body;
+  if (idFieldOf(sender, undefined) === undefined) return body;
   const payload = parseObject(body);
   const field = idFieldOf(sender, payload);
   if (payload === undefined || field === undefined) return undefined;

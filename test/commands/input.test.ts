@@ -24,6 +24,15 @@ test("no more than the limit is read of a file that is much larger, or has no en
   truncateSync("large", 2 ** 40);
   await assert.rejects(readInput("large", 1000), { message: "large holds more than 1000 bytes" });
   await assert.rejects(readInput("/dev/zero", 1000), { message: "/dev/zero holds more than 1000 bytes" });
+  let read = 0;
+  const endless = new Readable({
+    read(size) {
+      read += size;
+      this.push(Buffer.alloc(size));
+    },
+  });
+  await assert.rejects(readInput("-", 1000, endless), { message: "stdin holds more than 1000 bytes" });
+  assert.ok(endless.destroyed && read <= 4 * endless.readableHighWaterMark, `${read} bytes`);
 });
 
 test("an empty file is no bytes", async (t) => {

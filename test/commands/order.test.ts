@@ -138,11 +138,18 @@ const mistakes: [
     { WEBHOOK_SECRET_STRIPE: secret },
     "Stripe has the delivery's id in the body: this one is no JSON object, so --id and --repeat cannot set it",
   ],
+  [
+    "an id in a body that is a list",
+    ["stripe", "x", "list", ...to, "--id", "a"],
+    { WEBHOOK_SECRET_STRIPE: secret },
+    "Stripe has the delivery's id in the body: this one is no JSON object, so --id and --repeat cannot set it",
+  ],
 ];
 for (const [what, args, variables, message] of mistakes) {
   test(`send with ${what} is wrong usage`, async (t) => {
     openFolder(t);
     writeFileSync("text", "no JSON");
+    writeFileSync("list", "[]");
     await assert.rejects(run(send, args, variables), { message, exitCode: 2 });
   });
 }
