@@ -10,6 +10,8 @@
  * Throw when it did not work: it is tried again, later and later. In place of a function there may be an object:
  *
  *     push: { handle: deploy, retries: 3, timeoutSeconds: 600, orderBy: (event) => event.source }
+ *
+ * A handler that is there already: `forward` (see `forward.ts`), which sends the event on to another URL.
  */
 import type { Log } from "../log.ts";
 import type { WebhookEvent } from "../receive/event.ts";

@@ -123,13 +123,12 @@ export function plainLookup(resolve: Resolve = resolveAll): LookupFunction {
 
 /** @returns why the address is not to be called, or undefined for a public one */
 export function addressFault(address: string): string | undefined {
-  const [plain = ""] = address.split("%", 1); // without the zone: fe80::1%eth0
-  const family = isIP(plain);
+  const family = isIP(address);
   if (family === 0) return "is no address";
   const type = family === 4 ? "ipv4" : "ipv6";
-  const rule = rules.find(({ network }) => network.check(plain, type));
+  const rule = rules.find(({ network }) => network.check(address, type));
   if (rule !== undefined) return rule.why;
-  const isGlobal = family === 4 || globalNetworks.some((network) => network.check(plain, type));
+  const isGlobal = family === 4 || globalNetworks.some((network) => network.check(address, type));
   return isGlobal ? undefined : "is in no public network (RFC 4291 §2.4)";
 }
 

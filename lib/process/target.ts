@@ -4,7 +4,9 @@
  * A circuit breaker. After 5 failures in a row the target rests for 30 seconds: its jobs are postponed, which
  * burns none of their attempts. Then one request tries; when it is answered, all of them go on, else the target
  * rests again. A failure is what may go better another time (`attempt.ts`): a target that says 404 is alive.
- * Which a target has asked for by Retry-After is a rest too.
+ * What a target asks for by Retry-After is a rest too.
+ * Jobs that wait come back one by one: a hundred thousand at once would keep the inbox from everything else, and
+ * be a poor welcome for a target that has just come up again.
  */
 import type { Log } from "../log.ts";
 import { type Attempt, defaultTimeoutMilliseconds } from "./attempt.ts";
@@ -21,6 +23,8 @@ export type Target = {
 const mostFailures = 5;
 const restMilliseconds = 30_000;
 const mostAtOnce = 10;
+/** Between two jobs that come back: 200 in a second. */
+const returnGapMilliseconds = 5;
 
 const targets = new Map<string, Target>();
 
@@ -42,14 +46,20 @@ export function openTarget(name: string, now: () => number = () => performance.n
   let isResting = false;
   let restsUntil = 0;
   let isTrying = false;
+  let lastReturnAt = 0;
+
+  function postpone(milliseconds: number, why: string): Postponed {
+    lastReturnAt = Math.max(lastReturnAt + returnGapMilliseconds, now() + milliseconds);
+    return new Postponed(lastReturnAt - now(), why);
+  }
 
   /** @returns true for the one request that tries whether the rest is over */
   function enter(log: Log): boolean {
     if (!isResting) return false;
     const left = restsUntil - now();
-    if (left > 0) throw new Postponed(left, `${name} rests`);
+    if (left > 0) throw postpone(left, `${name} rests`);
     // The others have waited for 30 seconds; they can wait until it is known, and be it by the time limit.
-    if (isTrying) throw new Postponed(defaultTimeoutMilliseconds, `${name} is being tried`);
+    if (isTrying) throw postpone(defaultTimeoutMilliseconds, `${name} is being tried`);
     log.info("the target has rested: one request tries it", { target: name });
     isTrying = true;
     return true;
@@ -58,8 +68,9 @@ export function openTarget(name: string, now: () => number = () => performance.n
   function learn({ verdict, statusCode, error, retryAfterMilliseconds }: Attempt, log: Log): void {
     if (verdict === "retryable") {
       failures += 1;
-      if (failures >= mostFailures) rest(restMilliseconds, error, log);
-      else if (retryAfterMilliseconds > 0) rest(retryAfterMilliseconds, error, log);
+      const own = failures >= mostFailures ? restMilliseconds : 0;
+      const milliseconds = Math.max(own, retryAfterMilliseconds);
+      if (milliseconds > 0) rest(milliseconds, error, log);
     } else if (statusCode !== null) {
       failures = 0;
       if (isResting) log.info("the target answers again", { target: name });

@@ -445,9 +445,10 @@ test("Ctrl+C in the middle shows the summary of what has come back", async (t) =
   child.stdout.on("data", (chunk: Buffer) => {
     text += chunk;
   });
-  await third;
+  const closed = once(child, "close");
+  await Promise.race([third, closed]); // should it end before, what it wrote says why
   child.kill("SIGINT");
-  const [exitCode] = await once(child, "close");
+  const [exitCode] = await closed;
   assert.equal(exitCode, 130);
   assert.match(
     text,
