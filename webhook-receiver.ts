@@ -141,12 +141,20 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
   return { listen, stop };
 }
 
-/** What can be done with an inbox besides receiving into it; loaded when asked for. */
-const commands = new Map([
+/** What can be done besides receiving; loaded when asked for. Some say with which exit code to end, others end with 0. */
+type Command = (
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  write: (text: string) => void,
+) => Promise<void> | Promise<number>;
+
+const commands = new Map<string, () => Promise<Command>>([
   ["list", async () => (await import("./lib/commands/list.ts")).list],
   ["show", async () => (await import("./lib/commands/show.ts")).show],
   ["replay", async () => (await import("./lib/commands/replay.ts")).replay],
   ["reverify", async () => (await import("./lib/commands/reverify.ts")).reverify],
+  ["send", async () => (await import("./lib/commands/send.ts")).send],
+  ["verify", async () => (await import("./lib/commands/verify.ts")).verify],
 ]);
 
 async function main(): Promise<void> {
@@ -154,8 +162,8 @@ async function main(): Promise<void> {
   const command = await commands.get(name)?.();
   if (command !== undefined) {
     process.stdout.on("error", () => process.exit(0)); // a reader that has seen enough, such as `head`
-    await command(rest, process.env, (text) => process.stdout.write(text));
-    process.exit(0); // a module of handlers may have timers of its own
+    const exitCode = await command(rest, process.env, (text) => process.stdout.write(text));
+    process.exit(exitCode ?? 0); // a module of handlers may have timers of its own
   }
 
   const request = readSettings(process.argv.slice(2), process.env);

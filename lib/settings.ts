@@ -42,7 +42,7 @@ export type Settings = {
 export type Request = { readonly settings: Settings } | { readonly text: string };
 
 /** A body becomes one string to be parsed, and V8 holds at most 512 MiB in one. */
-const largestMaxBodyBytes = 256 * 1024 * 1024;
+export const largestMaxBodyBytes = 256 * 1024 * 1024;
 
 /** The flags that take a value: each is also `WEBHOOK_…` in capitals with underscores. */
 const flags = {
@@ -205,7 +205,8 @@ function readBytes({ text, name }: Given): number {
   return bytes;
 }
 
-function readSeconds({ text, name }: Given): number {
+/** A time limit. @throws OperatorError unless it is 0.1 to 3600 */
+export function readSeconds({ text, name }: Given): number {
   const seconds = Number(text);
   if (!/^\d+(\.\d+)?$/.test(text) || seconds < 0.1 || seconds > 3600) {
     throw new OperatorError(`${name}: expected 0.1 to 3600 seconds, not ${quoted(text)}`, 2);
@@ -254,7 +255,7 @@ function helpText(): string {
   return `webhook-receiver: verifies webhooks and runs a handler for each event
 
 Usage: tsx webhook-receiver.ts [flags]
-       tsx webhook-receiver.ts list | show | replay | reverify [flags]   (each has a --help)
+       tsx webhook-receiver.ts list | show | replay | reverify | send | verify [flags]   (each has a --help)
 
 ${rows.join("\n")}
   -h, --help                 this text

@@ -15,7 +15,7 @@ import { Refusal } from "./refusal.ts";
 import { readCustomSender } from "./senders/custom.ts";
 import { keyExpectations, readKey } from "./senders/key.ts";
 import { type ReadySender, readySender } from "./senders/ready.ts";
-import type { Handshake, Sender } from "./senders/sender.ts";
+import type { Handshake, KeyFormat, Sender } from "./senders/sender.ts";
 import { defaultSenders, senderFor, senders } from "./senders/table.ts";
 
 /** One path with its secrets. Two GitHub organisations are two sources of one sender. */
@@ -92,8 +92,9 @@ export function readSources(
     }
     const text = environment[variable] ?? "";
     warnings.push(...checkSecret(variable, text, isLoopback));
+    // The senders of the default source have the same format.
     const secret = {
-      key: keyFrom(variable, text, accepted),
+      key: keyFrom(variable, text, accepted[0]?.key ?? "text"),
       age: isPrevious ? "previous" : "current",
     } as const;
     sources.set(name, { ...source, secrets: [...source.secrets, secret] });
@@ -144,7 +145,7 @@ function nameFrom(prefix: string, variable: string): string {
 }
 
 /** github-acme → WEBHOOK_SECRET_GITHUB_ACME */
-function variableFor(prefix: string, name: string): string {
+export function variableFor(prefix: string, name: string): string {
   return `${prefix}${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
@@ -158,7 +159,8 @@ function namedSender(known: readonly Sender[], name: string, variable: string): 
   );
 }
 
-function readCustomSenders(environment: NodeJS.ProcessEnv): Sender[] {
+/** The senders that WEBHOOK_SENDER_… variables describe. */
+export function readCustomSenders(environment: NodeJS.ProcessEnv): Sender[] {
   return variablesOf(environment, "WEBHOOK_SENDER").map((variable) => {
     const name = nameFrom("WEBHOOK_SENDER_", variable);
     if (name === defaultSourceName || senders.some((sender) => sender.name === name)) {
@@ -168,6 +170,11 @@ function readCustomSenders(environment: NodeJS.ProcessEnv): Sender[] {
   });
 }
 
+/** Does the sender sign the URL too, so that it has to be known as the sender sees it? */
+export function signsUrl({ schemes }: Sender): boolean {
+  return schemes.some(({ signed }) => signed.includes("{url"));
+}
+
 function openSource(
   name: string,
   accepted: readonly Sender[],
@@ -175,7 +182,7 @@ function openSource(
   publicUrl: string,
   variable: string,
 ): Source {
-  const needsUrl = accepted.some(({ schemes }) => schemes.some(({ signed }) => signed.includes("{url")));
+  const needsUrl = accepted.some(signsUrl);
   if (needsUrl && publicUrl === "") {
     throw new OperatorError(
       `${variable}: ${accepted[0]?.title} signs the URL; set WEBHOOK_PUBLIC_URL to what it calls, without the path, such as https://hooks.example.com`,
@@ -185,9 +192,7 @@ function openSource(
   const token = environment[variableFor("WEBHOOK_VERIFY_TOKEN_", name)];
   return {
     name,
-    senders: accepted.map(readySender),
-    handshakes: accepted.flatMap(({ handshakes = [] }) => handshakes),
-    maxBodyBytes: Math.max(...accepted.map((sender) => sender.maxBodyBytes ?? Number.POSITIVE_INFINITY)),
+    ...factsOf(accepted),
     secrets: [],
     toleranceSeconds: readTolerance(environment, variableFor("WEBHOOK_TOLERANCE_", name)),
     verifyToken: token === undefined ? undefined : createSecretKey(Buffer.from(token)),
@@ -195,14 +200,26 @@ function openSource(
   };
 }
 
-function keyFrom(variable: string, text: string, accepted: readonly Sender[]): KeyObject {
-  const format = accepted[0]?.key ?? "text"; // the senders of the default source have the same one
+/** What a source knows from its senders' rows. */
+export function factsOf(
+  accepted: readonly Sender[],
+): Pick<Source, "senders" | "handshakes" | "maxBodyBytes"> {
+  return {
+    senders: accepted.map(readySender),
+    handshakes: accepted.flatMap(({ handshakes = [] }) => handshakes),
+    maxBodyBytes: Math.max(...accepted.map((sender) => sender.maxBodyBytes ?? Number.POSITIVE_INFINITY)),
+  };
+}
+
+/** @throws OperatorError naming the variable and what was expected, never the value */
+export function keyFrom(variable: string, text: string, format: KeyFormat): KeyObject {
   const key = readKey(format, text);
   if (key === undefined) throw new OperatorError(`${variable}: expected ${keyExpectations[format]}`, 2);
   return key;
 }
 
-function readTolerance(environment: NodeJS.ProcessEnv, variable: string): number | undefined {
+/** A time window in seconds; undefined when the variable is not set. */
+export function readTolerance(environment: NodeJS.ProcessEnv, variable: string): number | undefined {
   const text = environment[variable];
   if (text === undefined) return undefined;
   const seconds = Number(text);
@@ -210,7 +227,11 @@ function readTolerance(environment: NodeJS.ProcessEnv, variable: string): number
   throw new OperatorError(`${variable}: expected a number of seconds from 1 to ${maxToleranceSeconds}`, 2);
 }
 
-function readPublicUrl(environment: NodeJS.ProcessEnv): string {
+/**
+ * WEBHOOK_PUBLIC_URL without a slash at its end; empty when it is not set.
+ * @throws OperatorError when it is no URL, or is more than the part in front of the path
+ */
+export function readPublicUrl(environment: NodeJS.ProcessEnv): string {
   const text = environment.WEBHOOK_PUBLIC_URL;
   if (text === undefined) return "";
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -240,7 +261,7 @@ function checkBelongings(environment: NodeJS.ProcessEnv, sources: ReadonlyMap<st
 }
 
 /** The warnings about one secret. An empty one is refused everywhere: anybody can sign with it. */
-function checkSecret(variable: string, value: string, isLoopback: boolean): string[] {
+export function checkSecret(variable: string, value: string, isLoopback: boolean): string[] {
   if (value.trim() === "") {
     throw new OperatorError(`${variable} is empty: give it a secret, or remove the line`, 2);
   }

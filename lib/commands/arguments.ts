@@ -16,18 +16,20 @@ const text = { type: "string" } as const;
 
 /** The flags that every command has. */
 export const commonFlags = {
-  inbox: text,
   "env-file": text,
   help: { type: "boolean", short: "h" },
 } as const;
 
-/** The flags of those that run handlers. */
-export const handlerFlags = { ...commonFlags, handlers: text } as const;
+/** The flags of those that look into an inbox. */
+export const inboxFlags = { ...commonFlags, inbox: text } as const;
 
-export const commonHelp = `  --inbox FILE      database of deliveries [WEBHOOK_INBOX; inbox.db]
+/** The flags of those that run handlers. */
+export const handlerFlags = { ...inboxFlags, handlers: text } as const;
+
+export const inboxHelp = `  --inbox FILE      database of deliveries [WEBHOOK_INBOX; inbox.db]
   --env-file FILE   file with the secrets [WEBHOOK_ENV_FILE; .env]`;
 
-export const handlersHelp = `${commonHelp}
+export const handlersHelp = `${inboxHelp}
   --handlers FILE   as for the receiver [WEBHOOK_HANDLERS; lib/process/handlers.ts]`;
 
 type Given = {
@@ -48,6 +50,19 @@ export function parseCommand<Config extends ParseArgsConfig>(
 }
 
 /**
+ * Adds the variables of the `.env` file to the process's own.
+ * @returns the file, when it was named
+ */
+export function loadEnvironment(
+  given: Pick<Given, "env-file">,
+  environment: NodeJS.ProcessEnv,
+): string | undefined {
+  const envFile = given["env-file"] ?? environment.WEBHOOK_ENV_FILE;
+  loadEnvFile(envFile);
+  return envFile;
+}
+
+/**
  * Which files: a flag beats the environment, the environment beats `.env`, as for the receiver.
  * @param environment the process's own; the variables of the `.env` file are added to it
  */
@@ -55,8 +70,7 @@ export function readFiles(
   given: Given,
   environment: NodeJS.ProcessEnv,
 ): { inboxFile: string; envFile: string | undefined; handlersFile: string | undefined } {
-  const envFile = given["env-file"] ?? environment.WEBHOOK_ENV_FILE;
-  loadEnvFile(envFile);
+  const envFile = loadEnvironment(given, environment);
   const inboxFile = given.inbox ?? environment.WEBHOOK_INBOX ?? "inbox.db";
   const name = given.inbox === undefined ? "WEBHOOK_INBOX" : "--inbox";
   if (inboxFile.trim() === "") throw new OperatorError(`${name}: expected a file name`, 2);
@@ -148,6 +162,20 @@ function readIsoTime(given: string): number {
   const start = new Date(`${day}T00:00Z`);
   const isDay = !Number.isNaN(start.getTime()) && start.toISOString().startsWith(day ?? "");
   return isDay ? Date.parse(`${day}T${clock}${zone}`) : Number.NaN;
+}
+
+/**
+ * A URL to be called or signed, letter by letter as it is given.
+ * @throws OperatorError unless it is http or https, without a user and a fragment, which no request carries
+ */
+export function readUrl(flag: string, given: string): string {
+  const url = /^https?:\/\/[^\s#]+$/i.test(given) && URL.canParse(given) ? new URL(given) : undefined;
+  if (url?.username === "" && url.password === "") return given;
+  // Not quoted: what is before an @ may be a password.
+  throw new OperatorError(
+    `${flag}: expected a URL such as http://127.0.0.1:3010/webhook, without user and #`,
+    2,
+  );
 }
 
 /** @throws OperatorError when it is no pattern of events */

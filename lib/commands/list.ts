@@ -5,8 +5,8 @@ import { listDeliveries, type State, type Summary, states } from "../keep/querie
 import { printable } from "../log.ts";
 import { OperatorError, quoted } from "../operator-error.ts";
 import {
-  commonFlags,
-  commonHelp,
+  inboxFlags,
+  inboxHelp,
   isoTime,
   parseCommand,
   readFiles,
@@ -25,11 +25,11 @@ Usage: tsx webhook-receiver.ts list [flags]
   --since TIME      2h, 30d, 2026-03-31 or 2026-03-31T14:00 (UTC)
   --limit NUMBER    how many at most; 50
   --json            a JSON object on each line
-${commonHelp}
+${inboxHelp}
 `;
 
 const flags = {
-  ...commonFlags,
+  ...inboxFlags,
   state: { type: "string" },
   source: { type: "string" },
   event: { type: "string" },

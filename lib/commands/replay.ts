@@ -33,6 +33,7 @@ import {
   readTime,
   withInbox,
 } from "./arguments.ts";
+import { openProgress } from "./progress.ts";
 
 const help = `replay: deliveries go through their handlers once more; the receiver runs them
 
@@ -91,7 +92,7 @@ export async function replay(
       positionals.length === 0 ? findDeliveries(database, filter) : chosen(database, positionals, filter);
     const complaints: string[] = [];
     const counts: Counts = { restarted: 0, added: 0, running: 0, orphaned: 0 };
-    const progress = openProgress(process.stderr, numbers.length);
+    const progress = openProgress(process.stderr, numbers.length, stepDeliveries);
     for (let done = 0; done < numbers.length; done += stepDeliveries) {
       const startedAt = performance.now();
       const step = numbers.slice(done, done + stepDeliveries);
@@ -169,20 +170,4 @@ function summary(deliveries: number, counts: Counts, isAlive: boolean): string {
   if (orphaned > 0) parts.push(`${orphaned} left as they were, for their handler is gone`);
   if (!isAlive && restarted + added > 0) parts.push("no receiver is running: they run when one is started");
   return parts.join("; ");
-}
-
-type Terminal = { readonly isTTY?: boolean; write(text: string): unknown };
-
-/** A bar on a terminal, when there is more than one step; nothing anywhere else. */
-export function openProgress(stream: Terminal, total: number): { show(done: number): void; clear(): void } {
-  if (stream.isTTY !== true || total <= stepDeliveries) return { show: () => {}, clear: () => {} };
-  const width = 30;
-  return {
-    show: (done) => {
-      const bar = "█".repeat(Math.floor((done / total) * width)).padEnd(width, "░");
-      stream.write(`\r${bar} ${Math.floor((done / total) * 100)} %  ${done} of ${total}`);
-    },
-    // Erases the line (ECMA-48, EL): the summary takes its place.
-    clear: () => stream.write("\r\u001b[K"),
-  };
 }

@@ -19,22 +19,14 @@ import { Refusal } from "../refusal.ts";
 import { readCustomSender } from "../senders/custom.ts";
 import type { Sender } from "../senders/sender.ts";
 import { senders } from "../senders/table.ts";
-import {
-  commonFlags,
-  commonHelp,
-  counted,
-  isoTime,
-  parseCommand,
-  readFiles,
-  withInbox,
-} from "./arguments.ts";
+import { counted, inboxFlags, inboxHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
 
 const help = `show: everything about a delivery, without its secrets
 
 Usage: tsx webhook-receiver.ts show ID [flags]
 
   ID                the delivery's id, or else its number (see list)
-${commonHelp}
+${inboxHelp}
 `;
 
 const redacted = "[redacted]";
@@ -54,7 +46,7 @@ export async function show(
 ): Promise<void> {
   const { values, positionals } = parseCommand({
     args: [...argv],
-    options: commonFlags,
+    options: inboxFlags,
     allowPositionals: true,
   });
   if (values.help === true) return write(help);

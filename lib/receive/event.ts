@@ -28,7 +28,7 @@ export type WebhookEvent = {
 };
 
 /** Longer names than this are no names; databases and logs are built for shorter ones. */
-const maxNameLength = 255;
+export const maxNameLength = 255;
 
 /**
  * Parses an authentic delivery.
@@ -38,17 +38,29 @@ export function readEvent(delivery: Delivery): WebhookEvent {
   const { sender, source, headers, body } = delivery;
   const payload = parsePayload(body, sender.form);
   if (sender.shape !== undefined) checkShape(sender.shape, payload);
-  const material = { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
-  const type = checkLength(joinParts(sender.event, material)) ?? "unknown";
+  const type = checkLength(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
   return {
     source: source.name,
     sender: sender.name,
     type: Object.hasOwn(sender.eventNames ?? {}, type) ? (sender.eventNames?.[type] ?? type) : type,
-    id: checkLength(joinParts(sender.id, material)) ?? randomUUID(),
+    id: readId(delivery, payload) ?? randomUUID(),
     payload,
     body,
     headers,
   };
+}
+
+/**
+ * The id that the sender has given its delivery.
+ * @returns undefined when it names none
+ * @throws Refusal 422 when it is too long
+ */
+export function readId(delivery: Delivery, payload: unknown): string | undefined {
+  return checkLength(joinParts(delivery.sender.id, materialOf(delivery, payload)));
+}
+
+function materialOf({ headers, body }: Delivery, payload: unknown): Material {
+  return { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
 }
 
 /** The parts that are there, joined by dots; undefined when the first of them is not: an action alone is no event. */

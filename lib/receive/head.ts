@@ -8,7 +8,7 @@ import { Refusal } from "../refusal.ts";
 export type Expectation = "none" | "100-continue" | "unknown";
 
 /** More header fields than any sender needs; Node's own count limit has changed between its versions. */
-const maxHeaderFields = 100;
+export const maxHeaderFields = 100;
 
 /** Everything about a request's head that does not depend on what it asks for. */
 export function checkHead(

@@ -20,6 +20,19 @@ export const keyExpectations: Readonly<Record<KeyFormat, string>> = {
   "spki-base64": "the base64 of a P-256 public key, without the lines before and after it",
 };
 
+/** What is expected of the text of a key to sign with. */
+export const signingKeyExpectations: Readonly<Record<KeyFormat, string>> = {
+  ...keyExpectations,
+  "ed25519-hex": "the private key's seed: 64 hex digits",
+  "ed25519-whpk": "whsk_ and the base64 of the private key's seed and the public key, 64 bytes",
+  "spki-base64": "the base64 of a P-256 private key in PKCS #8, without the lines before and after it",
+};
+
+/** Is what the receiver holds the public half of a pair, with which nobody can sign? */
+export function isPublicKey(format: KeyFormat): boolean {
+  return format !== "text" && format !== "whsec";
+}
+
 /**
  * The key to verify with.
  * @returns undefined when the text is not of that format
@@ -62,9 +75,7 @@ export function readSigningKey(format: KeyFormat, text: string): KeyObject | und
     }
     case "spki-base64": {
       const der = decodeBase64(text);
-      return der === undefined
-        ? undefined
-        : tryKey(() => createPrivateKey({ key: der, format: "der", type: "pkcs8" }));
+      return onP256(der && tryKey(() => createPrivateKey({ key: der, format: "der", type: "pkcs8" })));
     }
   }
 }
@@ -77,8 +88,10 @@ export function decodeBase64(text: string): Buffer | undefined {
 
 function readSpki(text: string): KeyObject | undefined {
   const der = decodeBase64(text);
-  if (der === undefined) return undefined;
-  const key = tryKey(() => createPublicKey({ key: der, format: "der", type: "spki" }));
+  return onP256(der && tryKey(() => createPublicKey({ key: der, format: "der", type: "spki" })));
+}
+
+function onP256(key: KeyObject | undefined): KeyObject | undefined {
   return key?.asymmetricKeyDetails?.namedCurve === "prime256v1" ? key : undefined;
 }
 

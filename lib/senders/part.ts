@@ -131,6 +131,26 @@ export function fieldAt(value: unknown, path: string): unknown {
   return rest === undefined ? own : fieldAt(own, rest);
 }
 
+/**
+ * Sets a field by its path, making what is missing on the way; `*` is every element of an array. Does nothing where
+ * the path leads through something else.
+ */
+export function setField(target: unknown, path: string, value: unknown): void {
+  const [name = "", ...rest] = path.split(".");
+  if (typeof target !== "object" || target === null) return;
+  if (name === "*") {
+    for (const element of Object.values(target)) setField(element, rest.join("."), value);
+    return;
+  }
+  const object = target as Record<string, unknown>;
+  if (rest.length === 0) {
+    object[name] = value;
+  } else {
+    object[name] ??= rest[0] === "*" ? [{}] : {};
+    setField(object[name], rest.join("."), value);
+  }
+}
+
 /** Ids and types may be numbers in JSON; a float or a number too large to be exact is none. */
 function textOf(value: unknown): string | undefined {
   if (typeof value === "string") return value;

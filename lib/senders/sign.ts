@@ -4,7 +4,7 @@
  */
 import { createHash, createHmac, type KeyObject, sign as signAsymmetric } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import { fieldAt, lookUp, type Material, type Part } from "./part.ts";
+import { fieldAt, lookUp, type Material, type Part, setField } from "./part.ts";
 import { looksLikeJson, parsePayload } from "./payload.ts";
 import { type ReadyScheme, type ReadySender, readySender } from "./ready.ts";
 import type { Sender } from "./sender.ts";
@@ -119,23 +119,6 @@ function urlWithHash({ bodyHashParameter }: ReadyScheme, { url, body }: Outgoing
   if (bodyHashParameter === undefined || !looksLikeJson(body)) return url;
   const hash = createHash("sha256").update(body).digest("hex");
   return `${url}${url.includes("?") ? "&" : "?"}${bodyHashParameter}=${hash}`;
-}
-
-/** Sets a field by its path, making the objects on the way; `*` is every element of an array. */
-function setField(target: unknown, path: string, value: string | number): void {
-  const [name = "", ...rest] = path.split(".");
-  if (typeof target !== "object" || target === null) return;
-  if (name === "*") {
-    for (const element of Object.values(target)) setField(element, rest.join("."), value);
-    return;
-  }
-  const object = target as Record<string, unknown>;
-  if (rest.length === 0) {
-    object[name] = value;
-  } else {
-    object[name] ??= {};
-    setField(object[name], rest.join("."), value);
-  }
 }
 
 function once<Value>(make: () => Value): () => Value {

@@ -14,7 +14,7 @@ type Command = (
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
   now?: () => Date,
-) => Promise<void>;
+) => Promise<unknown>;
 
 /** The clock of the commands in these tests. */
 export const now = new Date("2026-11-22T12:00:00.000Z");
@@ -68,8 +68,17 @@ export async function run(
   args: readonly string[],
   environment: Record<string, string> = {},
 ): Promise<string> {
+  return (await runToEnd(command, args, environment)).text;
+}
+
+/** The same for a command that has more to say. @returns its exit code too */
+export async function runToEnd(
+  command: Command,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<{ exitCode: unknown; text: string }> {
   let text = "";
-  await command(
+  const exitCode = await command(
     args,
     environment,
     (more) => {
@@ -77,7 +86,7 @@ export async function run(
     },
     () => now,
   );
-  return text;
+  return { exitCode, text };
 }
 
 /** Sets what a job has come to. */

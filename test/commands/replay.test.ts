@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { openProgress, replay } from "../../lib/commands/replay.ts";
+import { replay } from "../../lib/commands/replay.ts";
 import { transaction } from "../../lib/keep/database.ts";
 import { addJobs } from "../../lib/keep/queries.ts";
 import { exchange, rawPost, startProgram } from "../receiver.ts";
@@ -214,32 +214,6 @@ test("replay of 101 deliveries is two transactions, and everybody else gets a wo
   assert.equal(await running, `101 deliveries: 101 jobs pending${idle}\n`);
   counts.add(Number(dead.get()?.count));
   assert.deepEqual([...counts], [101, 1, 0]);
-});
-
-test("the progress bar is for a terminal, and for more than one step", () => {
-  let text = "";
-  const write = (more: string): boolean => {
-    text += more;
-    return true;
-  };
-  for (const [stream, total] of [
-    [{ isTTY: false, write }, 101],
-    [{ write }, 101],
-    [{ isTTY: true, write }, 100],
-  ] as const) {
-    const progress = openProgress(stream, total);
-    progress.show(100);
-    progress.clear();
-  }
-  assert.equal(text, "");
-  const progress = openProgress({ isTTY: true, write }, 400);
-  progress.show(100);
-  progress.show(400);
-  progress.clear();
-  assert.equal(
-    text,
-    `\r${"█".repeat(7)}${"░".repeat(23)} 25 %  100 of 400\r${"█".repeat(30)} 100 %  400 of 400\r\u001b[K`,
-  );
 });
 
 test("a running receiver runs what is replayed, as a first attempt, and what was dead", async (t) => {

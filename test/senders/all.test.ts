@@ -1,36 +1,14 @@
 /** Every sender at once, each at its own path of one receiver, over real sockets. */
 import assert from "node:assert/strict";
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { after, before, test } from "node:test";
 import { readSigningKey } from "../../lib/senders/key.ts";
 import { readySender } from "../../lib/senders/ready.ts";
-import type { KeyFormat, Sender } from "../../lib/senders/sender.ts";
+import type { Sender } from "../../lib/senders/sender.ts";
 import { sign } from "../../lib/senders/sign.ts";
 import { senders } from "../../lib/senders/table.ts";
 import { openTestReceiver, type TestReceiver } from "../receiver.ts";
-
-const ed25519 = generateKeyPairSync("ed25519");
-const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const rawPublic = ed25519.publicKey.export({ format: "der", type: "spki" }).subarray(-32);
-const seed = ed25519.privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32);
-
-/** For each format what the receiver is given, and what the sender signs with. */
-const keys: Record<KeyFormat, { verify: string; sign: string }> = {
-  text: { verify: "a text that is long enough", sign: "a text that is long enough" },
-  whsec: {
-    verify: `whsec_${Buffer.alloc(24, 3).toString("base64")}`,
-    sign: `whsec_${Buffer.alloc(24, 3).toString("base64")}`,
-  },
-  "ed25519-hex": { verify: rawPublic.toString("hex"), sign: seed.toString("hex") },
-  "ed25519-whpk": {
-    verify: `whpk_${rawPublic.toString("base64")}`,
-    sign: `whsk_${Buffer.concat([seed, rawPublic]).toString("base64")}`,
-  },
-  "spki-base64": {
-    verify: ec.publicKey.export({ format: "der", type: "spki" }).toString("base64"),
-    sign: ec.privateKey.export({ format: "der", type: "pkcs8" }).toString("base64"),
-  },
-};
+import { ed25519, keys, secretVariables } from "./keys.ts";
 
 /** One clock for the payloads and the signatures. */
 const now = new Date();
@@ -41,12 +19,8 @@ const handled: { type: string; id: string; body: Buffer; sender: string }[] = []
 let receiver: TestReceiver;
 
 before(async () => {
-  const secrets = senders.map(({ name, key }) => [
-    `WEBHOOK_SECRET_${name.toUpperCase().replaceAll("-", "_")}`,
-    keys[key].verify,
-  ]);
   receiver = await openTestReceiver({
-    environment: { ...Object.fromEntries(secrets), WEBHOOK_PUBLIC_URL: publicUrl },
+    environment: { ...secretVariables, WEBHOOK_PUBLIC_URL: publicUrl },
     handlers: {
       "*": ({ type, id, body, sender }) => {
         handled.push({ type, id, body, sender });

@@ -1,11 +1,7 @@
-/**
- * Every known answer of every sender, and each of them spoilt in every small way.
- * The vectors come from the senders' documentation, their SDKs, or were computed with other tools: see `source`
- * and `verifiedBy` in the files.
- */
+/** Every known answer of every sender, and each of them spoilt in every small way. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { type Delivery, hashChunk, readClaim, verify } from "../../lib/receive/signature.ts";
 import { readKey, readSigningKey } from "../../lib/senders/key.ts";
@@ -14,21 +10,20 @@ import { type ReadyScheme, readySender } from "../../lib/senders/ready.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
 import { sign } from "../../lib/senders/sign.ts";
 import { senders } from "../../lib/senders/table.ts";
-import type { Source } from "../../lib/sources.ts";
+import { factsOf, type Source } from "../../lib/sources.ts";
+import {
+  coversBody,
+  flipByte,
+  folder,
+  otherSecret,
+  schemeOf,
+  signatureNames,
+  signedParts,
+  timeOf,
+  type Vector,
+  vectorsOf,
+} from "./vectors.ts";
 
-type Vector = {
-  name: string;
-  mark: string;
-  source: string;
-  verifiedBy: string;
-  secret: string | null;
-  publicKey?: string;
-  method?: string;
-  url?: string;
-  headers: Record<string, string>;
-  body: string;
-  refused?: string;
-};
 type Attempt = {
   headers?: Record<string, string | string[]>;
   body?: Buffer;
@@ -37,13 +32,7 @@ type Attempt = {
   target?: string;
 };
 
-const folder = new URL("../vectors/", import.meta.url);
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-
-function vectorsOf(sender: Sender): Vector[] {
-  const file = new URL(`${sender.name}.json`, folder);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Vector[]) : [];
-}
 
 /** Runs a vector, as it is or with something changed, through the whole way: claim, bytes, verdict. */
 function check(sender: Sender, vector: Vector, attempt: Attempt = {}): Delivery {
@@ -52,10 +41,8 @@ function check(sender: Sender, vector: Vector, attempt: Attempt = {}): Delivery 
   assert(key !== undefined, "the vector's secret does not decode");
   const source: Source = {
     name: sender.name,
-    senders: [readySender(sender)],
+    ...factsOf([sender]),
     secrets: [{ key, age: "current" }],
-    handshakes: sender.handshakes ?? [],
-    maxBodyBytes: Number.POSITIVE_INFINITY,
     toleranceSeconds: undefined,
     verifyToken: undefined,
     publicUrl: url.origin,
@@ -70,37 +57,6 @@ function check(sender: Sender, vector: Vector, attempt: Attempt = {}): Delivery 
   const body = attempt.body ?? Buffer.from(vector.body);
   for (let at = 0; at < body.length; at += 7) hashChunk(claim, body.subarray(at, at + 7));
   return verify(claim, attempt.now ?? timeOf(sender, vector));
-}
-
-/** A clock that stands so many seconds after the vector's own time. */
-function timeOf(sender: Sender, vector: Vector, offsetSeconds = 0): Date {
-  const { time } = schemeOf(sender, vector);
-  if (time === null) return new Date("2026-01-01T00:00:00Z");
-  const [kind, name = ""] = (time.at.split(" | ")[0] ?? "").split(":");
-  const inList = new RegExp(`\\b${name}=(\\d+)`);
-  const inBody = new RegExp(`"${name.split(".").at(-1)}":\\s*"?(\\d+)`);
-  const text =
-    kind === "header"
-      ? vector.headers[name]
-      : (kind === "param"
-          ? inList.exec(Object.values(vector.headers).join(" "))
-          : inBody.exec(vector.body))?.[1];
-  assert(text !== undefined, `no ${time.at} in the vector`);
-  return new Date(Number(text) * (time.unit === "seconds" ? 1000 : 1) + offsetSeconds * 1000);
-}
-
-/** The one of the sender's schemes that this vector uses. */
-function schemeOf(sender: Sender, vector: Vector): ReadyScheme {
-  const { schemes } = readySender(sender);
-  const found = schemes.find((scheme) => signatureNames(scheme, vector).length > 0) ?? schemes[0];
-  assert(found !== undefined);
-  return found;
-}
-
-function signatureNames({ numberedHeader, signature }: ReadyScheme, vector: Vector): string[] {
-  return Object.keys(vector.headers).filter((name) =>
-    numberedHeader === undefined ? name === signature : name.startsWith(numberedHeader),
-  );
 }
 
 /** Every signature of the vector put through `change`; what stands around it stays. */
@@ -140,39 +96,9 @@ function without(headers: Record<string, string>, names: string[]): Record<strin
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
 }
 
-function signedParts({ before, rest }: ReadyScheme): readonly Part[] {
-  return before === undefined ? rest : [...before, { kind: "body" }, ...rest];
-}
-
-function coversBody(scheme: ReadyScheme): boolean {
-  const isBody = ({ kind }: Part) => kind === "body" || kind === "payload" || kind === "form-sorted";
-  return signedParts(scheme).some(isBody);
-}
-
 /** Another character than the one that is there, of the same alphabet. */
 function flipFirst(text: string): string {
   return (/^a/i.test(text) ? "b" : "a") + text.slice(1);
-}
-
-function flipByte(vector: Vector): Buffer {
-  const body = Buffer.from(vector.body);
-  const at = Math.max(0, body.length - 3);
-  body[at] = (body[at] ?? 0) ^ 1;
-  return body;
-}
-
-const publicKeyOfAnother = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"; // RFC 8032 §7.1, test 1
-
-function otherSecret(sender: Sender, vector: Vector): string {
-  return {
-    text: `${vector.secret}x`,
-    whsec: `whsec_${Buffer.alloc(24, 7).toString("base64")}`,
-    "ed25519-hex": vector.publicKey === publicKeyOfAnother ? "00".repeat(32) : publicKeyOfAnother,
-    "ed25519-whpk": `whpk_${Buffer.from(publicKeyOfAnother, "hex").toString("base64")}`,
-    // The example key of RFC 9500 §2.3, P-256.
-    "spki-base64":
-      "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEQiVI+I+3gv+17KN0RFLHKh5Vj71vc75eSOkyMsxFxbFsTNEMTLjVuKFxOelIgsiZJXKZNCX0FBmrfpCkKklCcg==",
-  }[sender.key];
 }
 
 test("every sender has vectors, and every file of vectors has a sender", () => {

@@ -1,0 +1,217 @@
+/**
+ * `verify`: would the receiver take this captured request? Offline, with the receiver's own steps.
+ *
+ * It says yes, or no with the reason that the receiver's log would give; never a secret, and never the signature
+ * that was expected. Why a signature does not fit is a question of its own, except for the one mistake that comes
+ * from capturing: an editor that ends the body with a line break.
+ */
+import { printable } from "../log.ts";
+import { OperatorError } from "../operator-error.ts";
+import { readEvent, readId, type WebhookEvent } from "../receive/event.ts";
+import { answerSigned } from "../receive/handshake.ts";
+import { targetOf } from "../receive/head.ts";
+import {
+  type Delivery,
+  type Head,
+  hashChunk,
+  readClaim,
+  verify as verifyClaim,
+} from "../receive/signature.ts";
+import { Refusal } from "../refusal.ts";
+import type { Sender } from "../senders/sender.ts";
+import { largestMaxBodyBytes } from "../settings.ts";
+import {
+  factsOf,
+  keyFrom,
+  readPublicUrl,
+  readTolerance,
+  type Secret,
+  type Source,
+  signsUrl,
+  variableFor,
+} from "../sources.ts";
+import { commonFlags, isoTime, loadEnvironment, parseCommand, readTime, readUrl } from "./arguments.ts";
+import { type CapturedHead, maxCaptureBytes, parseHead } from "./capture.ts";
+import { readInput } from "./input.ts";
+import { findSecret, findSender, type SecretText } from "./secrets.ts";
+
+const help = `verify: is a captured request authentic? Offline, as the receiver would judge it
+
+Usage: tsx webhook-receiver.ts verify SENDER --headers FILE --body FILE [flags]
+
+  SENDER              github, stripe, github-acme, …: as in /webhook/<sender>
+  --headers FILE      Name: value lines, as curl -v or a browser shows them, with or without the request line
+  --body FILE         the body, byte for byte; one of the two files can be - for stdin
+  --secret-from NAME  the variable with the secret (and NAME_PREVIOUS) in place of the receiver's own
+  --url URL           the URL as the sender called it, where it is signed; else WEBHOOK_PUBLIC_URL and
+                      the request line say it
+  --method METHOD     else the request line's, else POST
+  --at TIME           when it came, for a signed time is judged by it: 2h, 2026-03-31T14:00 (UTC); else now
+  --env-file FILE     file with the secrets [WEBHOOK_ENV_FILE; .env]
+
+Exit code: 0 for yes, 1 for no, 2 for wrong usage.
+`;
+
+const flags = {
+  ...commonFlags,
+  headers: { type: "string" },
+  body: { type: "string" },
+  "secret-from": { type: "string" },
+  url: { type: "string" },
+  method: { type: "string" },
+  at: { type: "string" },
+} as const;
+
+type Request = { readonly head: Head; readonly body: Buffer; readonly receivedAt: Date };
+
+type Yes = {
+  readonly kind: "yes";
+  readonly delivery: Delivery;
+  readonly event: WebhookEvent;
+  readonly isHandshake: boolean;
+};
+type No = {
+  readonly kind: "no";
+  readonly refusal: Refusal;
+  /** The signature fits, and it is something else that the receiver refuses. */
+  readonly isSigned: boolean;
+};
+
+type Secrets = Readonly<Record<Secret["age"], SecretText | undefined>>;
+
+/**
+ * @param write takes the text for stdout
+ * @param now the clock, in a parameter so that tests can stop it
+ * @returns the exit code
+ * @throws OperatorError
+ */
+export async function verify(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  write: (text: string) => void,
+  now: () => Date = () => new Date(),
+): Promise<number> {
+  const { values, positionals } = parseCommand({ args: [...argv], options: flags, allowPositionals: true });
+  if (values.help === true) {
+    write(help);
+    return 0;
+  }
+  const [name, ...more] = positionals;
+  const { headers, body } = values;
+  if (name === undefined || more.length > 0 || headers === undefined || body === undefined)
+    throw new OperatorError("verify: expected a sender, --headers FILE and --body FILE", 2);
+  if (headers === "-" && body === "-")
+    throw new OperatorError("verify: only one of --headers and --body can be stdin", 2);
+
+  loadEnvironment(values, environment);
+  const sender = findSender(name, environment);
+  const secrets = readSecrets(name, values["secret-from"], environment);
+  const source = sourceOf(name, sender, secrets, environment);
+  const receivedAt = values.at === undefined ? now() : new Date(readTime("--at", values.at, now()));
+  const head = await readHead(headers, values, sender, environment);
+  const maxBodyBytes = Math.min(largestMaxBodyBytes, source.maxBodyBytes);
+  const request = { head, body: await readInput(body, maxBodyBytes), receivedAt };
+
+  const verdict = judge(source, request);
+  const lines = verdict.kind === "yes" ? linesOfYes(verdict, secrets) : linesOfNo(verdict, source, request);
+  write(`${lines.map(printable).join("\n")}\n`);
+  return verdict.kind === "yes" ? 0 : 1;
+}
+
+/** The current secret and the previous one, if there is one. */
+function readSecrets(name: string, secretFrom: string | undefined, environment: NodeJS.ProcessEnv): Secrets {
+  const current = findSecret(name, secretFrom, environment);
+  const previous = `${current.variable}_PREVIOUS`;
+  const hasPrevious = Object.hasOwn(environment, previous);
+  return { current, previous: hasPrevious ? findSecret(name, previous, environment) : undefined };
+}
+
+/** The source as the receiver has it, but for the path: `head.target` is the whole URL here. */
+function sourceOf(name: string, sender: Sender, secrets: Secrets, environment: NodeJS.ProcessEnv): Source {
+  const ages = ["current", "previous"] as const;
+  return {
+    name,
+    ...factsOf([sender]),
+    secrets: ages.flatMap((age) => {
+      const secret = secrets[age];
+      return secret === undefined ? [] : { age, key: keyFrom(secret.variable, secret.text, sender.key) };
+    }),
+    toleranceSeconds: readTolerance(environment, variableFor("WEBHOOK_TOLERANCE_", name)),
+    verifyToken: undefined,
+    publicUrl: "",
+  };
+}
+
+/** The flags beat the request line. */
+async function readHead(
+  file: string,
+  given: { readonly method?: string; readonly url?: string },
+  sender: Sender,
+  environment: NodeJS.ProcessEnv,
+): Promise<Head> {
+  const captured = parseHead(await readInput(file, maxCaptureBytes), file);
+  const { method = captured.method ?? "POST", url } = given;
+  if (!/^[A-Z]{1,20}$/.test(method))
+    throw new OperatorError("--method: expected a method such as POST, in capitals", 2);
+  const target = url === undefined ? urlOf(captured, sender, environment) : readUrl("--url", url);
+  return { ...captured, method, target };
+}
+
+/** What the receiver takes for the URL; empty where none is signed. */
+function urlOf({ target }: CapturedHead, sender: Sender, environment: NodeJS.ProcessEnv): string {
+  if (!signsUrl(sender)) return "";
+  const publicUrl = readPublicUrl(environment);
+  if (target !== undefined && publicUrl !== "") return `${publicUrl}${targetOf(target)}`;
+  throw new OperatorError(
+    `verify: ${sender.title} signs the URL; expected --url, or WEBHOOK_PUBLIC_URL and a request line`,
+    2,
+  );
+}
+
+/** Steps 3 to 6 of `receive` in webhook-receiver.ts. */
+function judge(source: Source, { head, body, receivedAt }: Request): Yes | No {
+  let delivery: Delivery | undefined;
+  try {
+    const claim = readClaim(source, head);
+    hashChunk(claim, body);
+    delivery = verifyClaim(claim, receivedAt);
+    const event = readEvent(delivery);
+    return { kind: "yes", delivery, event, isHandshake: answerSigned(delivery, event) !== undefined };
+  } catch (thrown) {
+    if (!(thrown instanceof Refusal)) throw thrown;
+    // The time is looked at when the signature has held.
+    const isSigned = delivery !== undefined || isAboutTime(thrown);
+    return { kind: "no", refusal: thrown, isSigned };
+  }
+}
+
+function isAboutTime({ code }: Refusal): boolean {
+  return code.startsWith("timestamp-");
+}
+
+function linesOfYes({ delivery, event, isHandshake }: Yes, secrets: Secrets): string[] {
+  const { age } = delivery.secret;
+  return [
+    `yes: signed with ${secrets[age]?.variable}${age === "previous" ? ", the previous secret" : ""}`,
+    `event  ${isHandshake ? "none: a handshake, which reaches no handler" : event.type}`,
+    `id     ${readId(delivery, event.payload) ?? "none: the receiver gives it a random one"}`,
+  ];
+}
+
+function linesOfNo({ refusal, isSigned }: No, source: Source, request: Request): string[] {
+  const lines = [`no: ${refusal.code}: ${refusal.message}`];
+  if (isSigned) lines.push("the signature itself is right");
+  else if (holdsWithoutLineBreak(source, request))
+    lines.push("hint: without the line break at the end of the body the signature is right");
+  if (isAboutTime(refusal))
+    lines.push(`judged at ${isoTime(request.receivedAt.getTime())}; --at says when it came`);
+  return lines;
+}
+
+/** A line break at the end of the body's file is the editor's more often than the sender's. */
+function holdsWithoutLineBreak(source: Source, request: Request): boolean {
+  const [lineBreak = ""] = /\r?\n$/.exec(request.body.subarray(-2).toString("latin1")) ?? [];
+  if (lineBreak === "") return false;
+  const without = judge(source, { ...request, body: request.body.subarray(0, -lineBreak.length) });
+  return without.kind === "yes" || without.isSigned;
+}
