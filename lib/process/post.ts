@@ -53,7 +53,6 @@ export function openPost({ allowPrivate, resolve }: Options): { post: Post; clos
   async function post(url: string, { headers, body, signal }: PostInit): Promise<PostAnswer> {
     const target = parseTarget(url);
     if (!allowPrivate) checkLiteral(target);
-    signal.throwIfAborted();
     const isSecure = target.protocol === "https:";
     const request = (isSecure ? httpsRequest : httpRequest)(target, {
       method: "POST",
