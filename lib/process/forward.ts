@@ -118,7 +118,7 @@ function decnetShape(url: string, secret: string): Shape {
 
 /** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure */
 function standardShape(url: string, secret: string): Shape {
-  const key = secret === "" ? undefined : readSigningKey("whsec", secret);
+  const key = readSigningKey("whsec", secret);
   if (key === undefined) throw new TypeError(`the secret: expected ${keyExpectations.whsec}`);
   return (event, receivedAt) => {
     const { id, type } = event;

@@ -53,7 +53,6 @@ export function openPost({ allowPrivate, resolve }: Options): { post: Post; clos
   async function post(url: string, { headers, body, signal }: PostInit): Promise<PostAnswer> {
     const target = parseTarget(url);
     if (!allowPrivate) checkLiteral(target);
-    signal.throwIfAborted();
     const isSecure = target.protocol === "https:";
     const request = (isSecure ? httpsRequest : httpRequest)(target, {
       method: "POST",
@@ -70,7 +69,8 @@ export function openPost({ allowPrivate, resolve }: Options): { post: Post; clos
     try {
       const response = await responded;
       const text = await readStart(response);
-      const get = (name: string) => response.headersDistinct[name.toLowerCase()]?.join(", ") ?? null;
+      const all = new Map(Object.entries(response.headersDistinct)); // a plain object has a `constructor` too
+      const get = (name: string) => all.get(name.toLowerCase())?.join(", ") ?? null;
       return { status: response.statusCode ?? 0, headers: { get }, text: async () => text };
     } catch (thrown) {
       throw signal.aborted ? signal.reason : thrown;

@@ -162,6 +162,14 @@ test("as the original: bytes and headers as they came, but for those that are be
   });
 });
 
+test("as the original: no other fetch has anything against the headers", async (t) => {
+  const server = await openTargetServer(t);
+  const headers = { "content-length": "9999", expect: "100-continue", "x-two": "2" };
+  const { send } = open({ url: server.url, as: "original" }, { fetch: globalThis.fetch });
+  await send({ ...push, headers });
+  assert.equal(server.received[0]?.headers["x-two"], "2");
+});
+
 test("as the original: a body that is no text passes whole, and so does none", async (t) => {
   const server = await openTargetServer(t);
   const { send } = open({ url: server.url, as: "original" });
