@@ -118,33 +118,25 @@ function open(file: string): DatabaseSync {
   }
 }
 
-export type Transaction = { commit(): void; rollBack(): void };
-
-/** Begins a transaction that is the only one writing. @throws Error when another process is writing for too long */
-export function openTransaction(database: DatabaseSync): Transaction {
-  database.exec("BEGIN IMMEDIATE");
-  return {
-    commit: () => database.exec("COMMIT"),
-    rollBack: () => {
-      try {
-        database.exec("ROLLBACK");
-      } catch {
-        // after some errors (a full disk) SQLite has rolled back by itself
-      }
-    },
-  };
-}
-
-/** Runs `work` in one transaction; nothing of it stays when it throws. */
+/** Runs `work` in one transaction that is the only one writing; nothing of it stays when it throws. */
 export function transaction<Result>(database: DatabaseSync, work: () => Result): Result {
-  const { commit, rollBack } = openTransaction(database);
+  database.exec("BEGIN IMMEDIATE");
   try {
     const result = work();
-    commit();
+    database.exec("COMMIT");
     return result;
   } catch (thrown) {
-    rollBack();
+    rollBack(database);
     throw thrown;
+  }
+}
+
+/** After some errors (a full disk) SQLite has rolled back by itself, and says that there is nothing to roll back. */
+function rollBack(database: DatabaseSync): void {
+  try {
+    database.exec("ROLLBACK");
+  } catch {
+    // there was no transaction any more
   }
 }
 

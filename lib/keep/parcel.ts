@@ -13,8 +13,6 @@ export type Call = { readonly method: keyof Room | "close"; readonly args: reado
 export type Parcel = {
   readonly calls: readonly PackedCall[];
   readonly bodies: Uint8Array<ArrayBuffer>;
-  /** The calls since the last such parcel are one group: one transaction, answered together. */
-  readonly isLast: boolean;
 };
 
 /** Without the body there is its size: the bytes are in the parcel's buffer, in the order of the calls. */
@@ -33,7 +31,7 @@ type Row = readonly [
   jobs: Incoming["jobs"],
 ];
 
-export function pack(calls: readonly Call[], isLast: boolean): Parcel {
+export function pack(calls: readonly Call[]): Parcel {
   const found = calls.map(bodyOf);
   const bodies = new Uint8Array(found.reduce((sum, body) => sum + (body?.length ?? 0), 0));
   let at = 0;
@@ -42,7 +40,7 @@ export function pack(calls: readonly Call[], isLast: boolean): Parcel {
     bodies.set(body, at);
     at += body.length;
   }
-  return { calls: calls.map((call, index) => packCall(call, found[index])), bodies, isLast };
+  return { calls: calls.map((call, index) => packCall(call, found[index])), bodies };
 }
 
 /** @returns the calls as they were; their bodies are pieces of the parcel's buffer */

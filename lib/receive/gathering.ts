@@ -1,5 +1,5 @@
 /**
- * Gathers what belongs together in time: a group is closed after a quiet turn of the event loop.
+ * Gathers what belongs together in time: items are handed over in one go after a quiet turn of the event loop.
  *
  * Why a quiet turn? libuv accepts one connection in a turn, and most senders open a connection for each
  * delivery: "everything of this turn" would be a group of one. So the group closes after a turn that brought
@@ -16,14 +16,14 @@ export type Gathering<Item> = {
 
 type Options = {
   readonly maxWaitMilliseconds: number;
-  /** So many items are handed over at once, while the group stays open; all of them at its end unless said. */
-  readonly partSize?: number;
+  /** So many are not kept waiting any longer; any number unless said. */
+  readonly maxItems?: number;
 };
 
-/** @param handOver receives every item once, in the order they were added; the last part closes the group */
+/** @param handOver receives every item once, in the order they were added */
 export function openGathering<Item>(
-  { maxWaitMilliseconds, partSize = Number.POSITIVE_INFINITY }: Options,
-  handOver: (items: Item[], isLast: boolean) => void,
+  { maxWaitMilliseconds, maxItems = Number.POSITIVE_INFINITY }: Options,
+  handOver: (items: Item[]) => void,
 ): Gathering<Item> {
   let items: Item[] = [];
   let isOpen = false;
@@ -37,13 +37,13 @@ export function openGathering<Item>(
       return;
     }
     isOpen = false;
-    handOverAll();
+    if (items.length > 0) handOverAll();
   }
 
   function handOverAll(): void {
-    const part = items;
+    const group = items;
     items = [];
-    handOver(part, !isOpen);
+    handOver(group);
   }
 
   return {
@@ -55,7 +55,7 @@ export function openGathering<Item>(
         openedAt = performance.now();
         setImmediate(turn);
       }
-      if (items.length >= partSize) handOverAll();
+      if (items.length >= maxItems) handOverAll();
     },
     stir() {
       isStirred = true;

@@ -17,10 +17,9 @@ const incoming = (id: string, body: string): Incoming => ({
 });
 
 /** As it arrives: cloned, and its memory moved. */
-function send(calls: Call[], isLast: boolean): Call[] {
-  const parcel = pack(calls, isLast);
+function send(calls: Call[]): Call[] {
+  const parcel = pack(calls);
   const arrived = structuredClone(parcel, { transfer: [parcel.bodies.buffer] });
-  assert.equal(arrived.isLast, isLast);
   return unpack(arrived);
 }
 
@@ -49,7 +48,7 @@ test("calls of every kind arrive as they were, each with its own body", () => {
     { method: "accept", args: [incoming("3", "third")] },
     { method: "close", args: [] },
   ];
-  const arrived = send(calls, true);
+  const arrived = send(calls);
   assert.deepEqual(readable(arrived), readable(calls));
   const keys = Object.keys(arrived[0]?.args[0] as object).sort();
   assert.deepEqual(keys, Object.keys(incoming("1", "")).sort());
@@ -60,7 +59,7 @@ test("the caller keeps its bodies: they are copied, also where a body is a piece
   const piece = large.subarray(4, 8);
   const calls: Call[] = [{ method: "accept", args: [{ ...incoming("1", ""), body: piece }] }];
   assert.deepEqual(
-    readable(send(calls, false)),
+    readable(send(calls)),
     [["accept", incoming("1", "body")]].map(([method, one]) => [
       method,
       { ...(one as Incoming), body: "body" },

@@ -62,26 +62,24 @@ test("after a group the next one begins", async () => {
   assert.deepEqual(groups, [[1], [2]]);
 });
 
-test("a part is handed over at its size, and the group stays open for the rest", async () => {
-  const parts: [number[], boolean][] = [];
-  const gathering = openGathering<number>({ maxWaitMilliseconds: 60_000, partSize: 3 }, (items, isLast) =>
-    parts.push([items, isLast]),
-  );
+test("so many items that they need not wait are handed over at once, the others after a quiet turn", async () => {
+  const groups: number[][] = [];
+  const options = { maxWaitMilliseconds: 60_000, maxItems: 3 };
+  const gathering = openGathering<number>(options, (items) => groups.push(items));
   for (const item of [1, 2, 3, 4]) gathering.add(item);
-  assert.deepEqual(parts, [[[1, 2, 3], false]]);
-  while (parts.length < 2) await turn();
-  assert.deepEqual(parts[1], [[4], true]);
+  assert.deepEqual(groups, [[1, 2, 3]]);
+  await untilGroup(groups, 2);
+  assert.deepEqual(groups[1], [4]);
 });
 
-test("a group whose items have all been handed over is closed by an empty part", async () => {
-  const parts: [number[], boolean][] = [];
-  const gathering = openGathering<number>({ maxWaitMilliseconds: 60_000, partSize: 2 }, (items, isLast) =>
-    parts.push([items, isLast]),
-  );
+test("nothing is handed over after a quiet turn when all has gone before", async () => {
+  const groups: number[][] = [];
+  const options = { maxWaitMilliseconds: 60_000, maxItems: 2 };
+  const gathering = openGathering<number>(options, (items) => groups.push(items));
   for (const item of [1, 2]) gathering.add(item);
-  while (parts.length < 2) await turn();
-  assert.deepEqual(parts, [
-    [[1, 2], false],
-    [[], true],
-  ]);
+  for (let count = 0; count < 5; count++) await turn();
+  assert.deepEqual(groups, [[1, 2]]);
+  gathering.add(3);
+  await untilGroup(groups, 2);
+  assert.deepEqual(groups[1], [3]);
 });
