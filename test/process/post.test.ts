@@ -73,6 +73,10 @@ test("those of sharedPost() are the program's, each kind its own", async (t) => 
   await sharedPost(true)(server.url, init());
   assert.equal(new Set(server.received.map(({ fromPort }) => fromPort)).size, 1);
   await assert.rejects(sharedPost(false)(server.url, init()), AddressRefused);
+  // This one through the system's resolver.
+  await assert.rejects(sharedPost(false)(`http://localhost:${server.port}/hook`, init()), {
+    message: /^refused to call localhost: /,
+  });
   assert.equal(server.received.length, 2);
 });
 
