@@ -25,6 +25,9 @@ export type Opened =
   | { readonly opened: true }
   | { readonly opened: false; readonly error: string; readonly exitCode: 1 | 2 };
 
+/** A transaction that is larger than this takes no more calls in: their bodies would all be held to its end. */
+const maxMergedBytes = 4 * 1024 * 1024;
+
 function work(port: MessagePort, file: string): void {
   const database = openDatabase(file);
   const inode = file === ":memory:" ? undefined : statSync(file).ino;
@@ -66,8 +69,12 @@ function work(port: MessagePort, file: string): void {
 
   port.on("message", (first: Parcel) => {
     const calls = unpack(first);
-    for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
-      calls.push(...unpack(more.message as Parcel));
+    let bytes = first.bodies.length;
+    while (bytes < maxMergedBytes) {
+      const more = receiveMessageOnPort(port)?.message as Parcel | undefined;
+      if (more === undefined) break;
+      calls.push(...unpack(more));
+      bytes += more.bodies.length;
     }
     const asked = calls.filter(({ method }) => method !== "close");
     if (asked.length > 0) {

@@ -43,8 +43,9 @@ export function openKeeper(
   return {
     async keep(delivery, event, receivedAt) {
       const incoming = incomingFrom(delivery.sender, event, handlers, receivedAt, log);
+      const hasJobs = incoming.jobs.length > 0; // and nothing else of it is held while the disk is waited for
       const outcome = await store.accept(incoming);
-      if (outcome !== "duplicate" && incoming.jobs.length > 0) worker.poke();
+      if (outcome !== "duplicate" && hasJobs) worker.poke();
       return outcome;
     },
     orQuarantine(claim, receivedAt, judge) {

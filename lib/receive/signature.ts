@@ -118,8 +118,7 @@ export function hashChunk(claim: Claim, chunk: Buffer): void {
  */
 export function verify(claim: Claim, now: Date): Delivery {
   const { source, sender, head } = claim;
-  const [only] = claim.chunks;
-  const body = claim.chunks.length === 1 && only !== undefined ? only : Buffer.concat(claim.chunks);
+  const body = joinChunks(claim);
   const material = materialOf(claim, body);
   const signatures = signaturesOf(claim, material);
   const { scheme } = signatures;
@@ -136,6 +135,15 @@ export function verify(claim: Claim, now: Date): Delivery {
   checkBodyHash(scheme, material);
   checkTime(scheme, source.toleranceSeconds, material, now);
   return { source, sender, headers: head.headers, body, secret } as unknown as Delivery;
+}
+
+/** The body in one piece. It takes the place of its pieces: many large bodies wait for the disk at the same time. */
+function joinChunks({ chunks }: Claim): Buffer {
+  const [only] = chunks;
+  if (chunks.length === 1 && only !== undefined) return only;
+  const body = Buffer.concat(chunks);
+  chunks.splice(0, chunks.length, body);
+  return body;
 }
 
 /** The one switch on the algorithm. Every comparison takes the same time whatever the outcome. */
