@@ -62,6 +62,12 @@ export const receiverWithoutStore: Contestant = {
   version: process.version,
   command: () => receiverCommand(noHandlers, ["--import", here("servers/no-store.ts")]),
 };
+export const byHand: Contestant = {
+  name: "the same checks by hand",
+  keeps: "nothing",
+  version: process.version,
+  command: () => node(here("servers/by-hand.ts")),
+};
 export const oneEach: Contestant = {
   name: "node:sqlite, one transaction a request",
   keeps: "every delivery",

@@ -4,6 +4,7 @@
  */
 import type { Bar } from "../chart.ts";
 import {
+  byHand,
   type Contestant,
   ceiling,
   fastify,
@@ -18,7 +19,7 @@ import { type Bench, type Row, runRounds } from "../rounds.ts";
 import { loadTable, medianOf, type Report, ratioTo, shown } from "../tables.ts";
 
 export function compareAll(bench: Bench): Promise<Report> {
-  const ours = [ceiling, receiverWithoutStore, receiver, receiverWithHandlers, oneEach];
+  const ours = [ceiling, byHand, receiverWithoutStore, receiver, receiverWithHandlers, oneEach];
   return compare(bench, [...ours, ...peers]);
 }
 
@@ -27,7 +28,7 @@ export function compareStored(bench: Bench): Promise<Report> {
 }
 
 export function compareStubbed(bench: Bench): Promise<Report> {
-  return compare(bench, [ceiling, receiverWithoutStore, fastify]);
+  return compare(bench, [ceiling, byHand, receiverWithoutStore, fastify]);
 }
 
 /** @param all the ceiling among them; those that are not installed are named in the text */

@@ -1,0 +1,37 @@
+/**
+ * The work that no receiver can do without, written down as shortly as it goes: verify, parse, a line of log,
+ * answers written together after a quiet turn. No routes, no limits, no time-outs, one secret, one kind of sender.
+ * What the receiver is slower than this is the price of everything else that it does.
+ */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { openGathering } from "../../../lib/receive/gathering.ts";
+
+type Outgoing = { readonly response: ServerResponse; readonly status: number; readonly line: string };
+
+const answers = openGathering<Outgoing>({ maxWaitMilliseconds: 2 }, (group) => {
+  for (const { response, status } of group) response.writeHead(status, { "Content-Length": 2 }).end("{}");
+  process.stdout.write(group.map(({ line }) => line).join(""));
+});
+
+const server = createServer((request, response) => {
+  answers.stir();
+  const chunks: Buffer[] = [];
+  request.on("data", (chunk: Buffer) => chunks.push(chunk));
+  request.on("end", () => answers.add({ response, ...decide(request, Buffer.concat(chunks)) }));
+});
+
+function decide({ headers }: IncomingMessage, body: Buffer): { status: number; line: string } {
+  const expected = createHmac("sha256", String(process.env.WEBHOOK_SECRET)).update(body).digest();
+  const given = Buffer.from(String(headers["x-hub-signature-256"]).slice("sha256=".length), "hex");
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return { status: 401, line: "" };
+  const { action } = JSON.parse(body.toString()) as { action?: unknown };
+  const id = headers["x-github-delivery"];
+  return { status: 200, line: `${JSON.stringify({ time: new Date(), message: "accepted", id, action })}\n` };
+}
+
+server.listen(0, "127.0.0.1", () => {
+  console.log(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+});
+process.on("SIGTERM", () => process.exit());
