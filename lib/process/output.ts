@@ -33,18 +33,22 @@ export function openOutput(write: (line: string, fields?: Fields) => void): Outp
   let last: string | undefined;
 
   function endLine(): void {
+    // Its end counts too: a command that prints nothing but empty lines has to come to the limit as well.
+    bytes += length + 1;
+    if (length > 0) writeLine();
+    length = 0;
+    cutBytes = 0;
+  }
+
+  function writeLine(): void {
     // With `stream`, a character that was cut in two is left out.
     const decoded = new TextDecoder().decode(line.subarray(0, length), { stream: cutBytes > 0 });
     const text = decoded.replace(/\r$/, "");
-    if (text !== "") {
-      if (cutBytes > 0) write(`${text}…`, { cutBytes });
-      else write(text);
-      last = text;
-      lines += 1;
-      bytes += length;
-    }
-    length = 0;
-    cutBytes = 0;
+    if (text === "") return;
+    if (cutBytes > 0) write(`${text}…`, { cutBytes });
+    else write(text);
+    last = text;
+    lines += 1;
   }
 
   return {

@@ -68,3 +68,15 @@ test("256 KiB are all there; of more, it is said how much was left out", () => {
     ["the rest of the output is not shown", { droppedBytes: 2 }],
   ]);
 });
+
+test("empty lines come to the limit too", () => {
+  for (const [end, count] of [
+    ["\n", 262_144],
+    ["\r\n", 131_072],
+  ] as const) {
+    assert.deepEqual(read([end.repeat(count), "y\n"]).lines, [
+      ["the rest of the output is not shown", { droppedBytes: 2 }],
+    ]);
+    assert.deepEqual(read([end.repeat(count - 1), "y\n"]).lines, [["y"]]);
+  }
+});
