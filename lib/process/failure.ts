@@ -5,14 +5,17 @@
  *     throw new Hopeless("there is no such account")         never: the job is dead at once
  */
 
+/** Far beyond it would be no time that the inbox can hold, and a receiver says how long by its Retry-After. */
+const longestMilliseconds = 365 * 86_400_000;
+
 export class Postponed extends Error {
   readonly milliseconds: number;
 
-  /** @throws RangeError for a time that is none: the job would come again at once, for ever */
+  /** @throws RangeError for no time at all, with which the job would come again at once, for ever; and for over a year */
   constructor(milliseconds: number, why: string) {
     super(why);
-    if (!(milliseconds > 0 && milliseconds < Number.POSITIVE_INFINITY))
-      throw new RangeError(`expected a number of milliseconds above 0, not ${milliseconds}`);
+    if (!(milliseconds > 0 && milliseconds <= longestMilliseconds))
+      throw new RangeError(`expected milliseconds above 0 and up to a year, not ${milliseconds}`);
     this.milliseconds = Math.ceil(milliseconds);
   }
 }

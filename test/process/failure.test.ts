@@ -7,13 +7,14 @@ test("a Postponed has its time, in whole milliseconds, and its reason", () => {
   const { milliseconds, message } = new Postponed(29_999.2, "the other side rests");
   assert.deepEqual([milliseconds, message], [30_000, "the other side rests"]);
   assert.equal(new Postponed(0.1, "").milliseconds, 1);
+  assert.equal(new Postponed(31_536_000_000, "").milliseconds, 31_536_000_000);
 });
 
-for (const none of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
-  test(`a Postponed of ${none} ms would come again at once, or never, and is refused`, () => {
+for (const none of [0, -1, Number.NaN, 31_536_000_001, 1e22, Number.POSITIVE_INFINITY]) {
+  test(`a Postponed of ${none} ms would come again at once, or be no time for the inbox, and is refused`, () => {
     assert.throws(() => new Postponed(none, ""), {
       name: "RangeError",
-      message: `expected a number of milliseconds above 0, not ${none}`,
+      message: `expected milliseconds above 0 and up to a year, not ${none}`,
     });
   });
 }
