@@ -3,12 +3,13 @@
  *
  * The command is one file and gets the same arguments each time. No shell is there to interpret anything, and what a
  * sender says never becomes an argument: the raw body is on stdin, the names are in WEBHOOK_SOURCE, WEBHOOK_EVENT,
- * WEBHOOK_ID and WEBHOOK_ATTEMPT. The receiver's own variables, its secrets among them, are not passed on.
+ * WEBHOOK_ID and WEBHOOK_ATTEMPT. The receiver's own variables are not passed on, and no other that promises a secret:
+ * what `forward` signs with is in the same environment.
  * It has worked when the command exits with 0; anything else is an error, and the worker tries again later.
  * When it is over, for whatever reason, the command and all that it has started are gone (`group.ts`).
  */
 import { resolve } from "node:path";
-import { printable } from "../log.ts";
+import { printable, secretName } from "../log.ts";
 import { errorLine, OperatorError } from "../operator-error.ts";
 import type { WebhookEvent } from "../receive/event.ts";
 import { findExecutable, startFault } from "./executable.ts";
@@ -23,7 +24,7 @@ export type RunOptions = Pick<HandlerOptions, "retries" | "orderBy"> & {
   readonly args?: readonly string[];
   /** Where the command runs, and what its relative path starts from; where the receiver was started unless said. */
   readonly cwd?: string;
-  /** Variables besides those that the receiver has. */
+  /** Variables besides those that the receiver has; also secrets, which are not passed on by themselves. */
   readonly env?: Readonly<Record<string, string>>;
   /** After this long the attempt has failed and the command gets SIGTERM; 300 unless said. */
   readonly timeoutSeconds?: number;
@@ -110,9 +111,10 @@ async function start(command: Command, event: WebhookEvent, attempt: number): Pr
   }
 }
 
-/** The environment of the receiver without what is the receiver's: there are secrets among it. */
+/** The environment of the receiver without what is the receiver's, and without secrets. */
 function inherited(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("WEBHOOK_")));
+  const isOpen = (name: string) => !name.startsWith("WEBHOOK_") && !secretName.test(name);
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => isOpen(name)));
 }
 
 /** A type or an id can be any text. As one line without a NUL byte, which ends a variable, it can be passed on. */

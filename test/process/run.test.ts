@@ -33,7 +33,7 @@ describe("what a command gets", { concurrency: true }, () => {
     assert.equal(work.lines()[0]?.message.trim(), "0");
   });
 
-  test("the four variables are there, the receiver's own are not, and the others are", async (t) => {
+  test("the four variables are there, the receiver's own and secrets are not, and the others are", async (t) => {
     const settings = {
       WEBHOOK_SECRET: secret,
       WEBHOOK_SECRET_STRIPE_PREVIOUS: `${secret}-stripe`,
@@ -41,13 +41,17 @@ describe("what a command gets", { concurrency: true }, () => {
       WEBHOOK_SENDER_ACME: "{}",
       WEBHOOK_PORT: "3010",
       WEBHOOK_EVENT: "of somebody else",
+      INTERNAL_SECRET: `${secret}-internal`,
+      npm_api_token: `${secret}-npm`,
       DEPLOY_KEY: "inherited",
     };
     Object.assign(process.env, settings);
     t.after(() => {
       for (const name of Object.keys(settings)) delete process.env[name];
     });
-    const handler = run(writeScript(t, "env"), { env: { TARGET: "staging", DEPLOY_TO: "a=b c" } });
+    const handler = run(writeScript(t, "env"), {
+      env: { TARGET: "staging", DEPLOY_TO: "a=b c", DEPLOY_TOKEN: "given" },
+    });
     const work = start(handler, { source: "github-acme", type: "pull_request.opened", id: "id-1" }, 7);
     assert.equal(await work.failure, undefined);
     const variables = messages(work.lines());
@@ -57,7 +61,7 @@ describe("what a command gets", { concurrency: true }, () => {
       "WEBHOOK_ID=id-1",
       "WEBHOOK_SOURCE=github-acme",
     ]);
-    for (const line of ["DEPLOY_KEY=inherited", "TARGET=staging", "DEPLOY_TO=a=b c"])
+    for (const line of ["DEPLOY_KEY=inherited", "TARGET=staging", "DEPLOY_TO=a=b c", "DEPLOY_TOKEN=given"])
       assert.ok(variables.includes(line), line);
     assert.equal(variables.join("\n").includes(secret), false);
   });
