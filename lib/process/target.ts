@@ -9,6 +9,7 @@
  * be a poor welcome for a target that has just come up again.
  */
 import type { Log } from "../log.ts";
+import { errorLine } from "../operator-error.ts";
 import { type Attempt, defaultTimeoutMilliseconds } from "./attempt.ts";
 import { Postponed } from "./failure.ts";
 
@@ -25,6 +26,9 @@ const restMilliseconds = 30_000;
 const mostAtOnce = 10;
 /** Between two jobs that come back: 200 in a second. */
 const returnGapMilliseconds = 5;
+
+/** A handler whose own time limit is the shorter one: a target that never answers it has failed too. */
+const cutShort = { verdict: "retryable", statusCode: null, retryAfterMilliseconds: 0 } as const;
 
 const targets = new Map<string, Target>();
 
@@ -97,7 +101,10 @@ export function openTarget(name: string, now: () => number = () => performance.n
       let isTry = false;
       try {
         isTry = enter(log);
-        const made = await make();
+        const made = await make().catch((thrown: unknown) => {
+          if (signal.aborted) learn({ ...cutShort, error: errorLine(thrown) }, log);
+          throw thrown;
+        });
         learn(made, log);
         return made;
       } finally {

@@ -270,6 +270,23 @@ test("who waits for a place stops waiting when its signal is aborted, and takes 
   );
 });
 
+test("a handler whose time is up before the target answers has met a failure too", async () => {
+  const { target, log, go, rest, lines } = open();
+  await go(failed); // the two kinds are counted together
+  for (let count = 1; count <= 4; count += 1) {
+    const controller = new AbortController();
+    const { promise, reject } = Promise.withResolvers<Attempt>();
+    const ended = target.attempt(() => promise, controller.signal, log);
+    const reason = new Error("timed out after 3 s");
+    controller.abort(reason);
+    reject(reason);
+    await assert.rejects(ended, reason);
+  }
+  assert.equal(await rest(), 30_000);
+  const seen = ["warn", "the target rests, and its jobs wait", "https://a.example", 5, 30];
+  assert.deepEqual(lines(), [[...seen, "timed out after 3 s"]]);
+});
+
 test("a URL has one target, whoever asks for it", () => {
   const target = targetOf(new URL("https://a.example/hook?key=1"));
   assert.equal(targetOf(new URL("https://A.example:443/hook?key=1")), target);
