@@ -79,20 +79,21 @@ test("50 copies sent at once on 50 connections are one row and one run", async (
   assert.equal(execFileSync("cat", [join(folder, "runs")], { encoding: "utf8" }), "copy\n");
 });
 
+const delivery = (id: string, body: Uint8Array = Buffer.from("{}")) => ({
+  ...{ source: "default", sender: "github", id, isIdSigned: false, event: "push", form: null },
+  ...{ headers: "{}", body, receivedAt: 1, jobs: [] },
+});
+
 test("what is given to the store is there once it has answered, whatever came with it", async () => {
   const file = join(freshFolder(), "inbox.db");
   const store = await openStore(file);
   const chunk = Buffer.from('[{"n":1},{"n":2}]'); // two bodies in one buffer, as the network brings them
-  const incoming = (id: string, body: Uint8Array) => ({
-    ...{ source: "default", sender: "github", id, isIdSigned: false, event: "push", form: null },
-    ...{ headers: "{}", body, receivedAt: 1, jobs: [] },
-  });
   const outcomes = await Promise.all([
-    store.accept(incoming("1", chunk.subarray(1, 8))),
-    store.accept(incoming("2", chunk.subarray(9, 16))),
-    store.accept(incoming("1", chunk.subarray(1, 8))),
-    store.accept(incoming("3", Buffer.alloc(0))),
-    store.accept(incoming("4", randomBytes(8 * 1024 * 1024))),
+    store.accept(delivery("1", chunk.subarray(1, 8))),
+    store.accept(delivery("2", chunk.subarray(9, 16))),
+    store.accept(delivery("1", chunk.subarray(1, 8))),
+    store.accept(delivery("3", Buffer.alloc(0))),
+    store.accept(delivery("4", randomBytes(8 * 1024 * 1024))),
   ]);
   assert.deepEqual(outcomes, ["accepted", "accepted", "duplicate", "accepted", "accepted"]);
   assert.deepEqual(
@@ -113,6 +114,35 @@ test("close() finishes what was asked for before it", async () => {
   const database = new DatabaseSync(file);
   assert.equal(database.prepare("SELECT beat_at FROM receivers").get()?.beat_at, 7);
   database.close();
+});
+
+/** Stops this thread until another process has written into the file: that is what a handler that computes does. */
+function writeElsewhere(file: string): void {
+  const code = `import { DatabaseSync } from "node:sqlite";
+    const database = new DatabaseSync(process.argv[1]);
+    database.exec("PRAGMA busy_timeout = 3000; BEGIN IMMEDIATE; COMMIT");`;
+  execFileSync(process.execPath, ["--no-warnings", "--input-type=module", "-e", code, file]);
+}
+
+test("others can write while a part of a group has come and this thread is busy", async () => {
+  const file = join(freshFolder(), "inbox.db");
+  const store = await openStore(file);
+  const kept = Promise.all(Array.from({ length: 17 }, (_, index) => store.accept(delivery(`${index}`))));
+  writeElsewhere(file);
+  await kept;
+  await store.close();
+  assert.equal(storedIn(file).length, 17);
+});
+
+test("close() that comes at the end of a part closes, though this thread is busy then", async () => {
+  const file = join(freshFolder(), "inbox.db");
+  const store = await openStore(file);
+  const kept = Promise.all(Array.from({ length: 15 }, (_, index) => store.accept(delivery(`${index}`))));
+  const closed = store.close();
+  writeElsewhere(file);
+  await closed;
+  await kept;
+  assert.equal(storedIn(file).length, 15);
 });
 
 test("a receiver that cannot listen gives its inbox back", async () => {
