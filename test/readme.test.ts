@@ -43,6 +43,14 @@ test("every file that the README refers to is there", () => {
   for (const target of targets) assert.ok(existsSync(join(projectFolder, target)), target);
 });
 
+test("every ratio in the README is one that the benchmark's last full run found", () => {
+  const section = /## How fast\n([\s\S]*?)\n## /.exec(readme)?.[1] ?? "";
+  const results = readFileSync(join(projectFolder, "test/bench/RESULTS.md"), "utf8");
+  const ratios = section.match(/\d+\.\d+/g) ?? [];
+  assert.ok(ratios.length > 3);
+  for (const ratio of ratios) assert.match(results, new RegExp(`\\| ${ratio.replace(".", "\\.")}[ |]`), ratio);
+});
+
 test("nothing is installed at run time", () => {
   const manifest = JSON.parse(readFileSync(join(projectFolder, "package.json"), "utf8"));
   for (const kind of ["dependencies", "optionalDependencies", "peerDependencies"])
