@@ -25,3 +25,14 @@ test("both are errors like others for whoever does not know them", () => {
     assert.match(String(error.stack), /^Error: why\n {4}at /);
   }
 });
+
+test("those of a second copy of the file are known too, and nothing else is", async () => {
+  const again = new URL("../../lib/process/failure.ts?again", import.meta.url).href;
+  const copy = (await import(again)) as typeof import("../../lib/process/failure.ts");
+  assert.notEqual(copy.Hopeless, Hopeless);
+  const kinds = (thrown: unknown) => [thrown instanceof Hopeless, thrown instanceof Postponed];
+  assert.deepEqual(kinds(new copy.Hopeless("why")), [true, false]);
+  assert.deepEqual(kinds(new copy.Postponed(1, "why")), [false, true]);
+  for (const other of [new Error("why"), "why", null, undefined, {}])
+    assert.deepEqual(kinds(other), [false, false]);
+});
