@@ -48,7 +48,8 @@ test("every ratio in the README is one that the benchmark's last full run found"
   const results = readFileSync(join(projectFolder, "test/bench/RESULTS.md"), "utf8");
   const ratios = section.match(/\d+\.\d+/g) ?? [];
   assert.ok(ratios.length > 3);
-  for (const ratio of ratios) assert.match(results, new RegExp(`\\| ${ratio.replace(".", "\\.")}[ |]`), ratio);
+  for (const ratio of ratios)
+    assert.match(results, new RegExp(`\\| ${ratio.replace(".", "\\.")}[ |]`), ratio);
 });
 
 test("nothing is installed at run time", () => {
