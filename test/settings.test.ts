@@ -1,6 +1,6 @@
 /** Flags over environment over .env over default, what is refused, and the sources that come of it. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -12,13 +12,16 @@ import { secret } from "./receiver.ts";
 
 const startFolder = process.cwd();
 const startEnvironment = { ...process.env };
+let folder = "";
 
 beforeEach(() => {
-  process.chdir(mkdtempSync(join(tmpdir(), "settings-")));
+  folder = mkdtempSync(join(tmpdir(), "settings-"));
+  process.chdir(folder);
 });
 
 afterEach(() => {
   process.chdir(startFolder);
+  rmSync(folder, { recursive: true, force: true });
   // loadEnvFile writes into the process's own environment.
   for (const name of Object.keys(process.env)) if (!(name in startEnvironment)) delete process.env[name];
 });
