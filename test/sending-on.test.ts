@@ -164,11 +164,11 @@ test("when the answer is lost the delivery is sent again, and the second receive
   const ids = numbers(10, 19);
   for (const id of ids) await curl(first.receiver.url, id);
   await first.hasForwarded(ids.length);
+  await Promise.all(ids.map((id) => life.waitFor(`"zen":"é ${id}"`)));
+  assert.equal(await life.end(), 0); // what it has written is here only now
   const outcomes = parseLines(life.output()).map(({ outcome }) => outcome);
   assert.equal(outcomes.filter((outcome) => outcome === "accepted").length, ids.length);
   assert.equal(outcomes.filter((outcome) => outcome === "duplicate").length, 4);
-  await Promise.all(ids.map((id) => life.waitFor(`"zen":"é ${id}"`)));
-  assert.equal(await life.end(), 0);
   assert.deepEqual(
     arrivals(life),
     ids.map((id) => `${id} é ${id}`),
