@@ -16,8 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { forward } from "../lib/process/forward.ts";
 import { openTarget } from "../lib/process/target.ts";
-import { closedPort } from "./process/target-server.ts";
-import { openTestReceiver, type Program, parseLines, sign, startProgram } from "./receiver.ts";
+import { closedPort, openTestReceiver, type Program, parseLines, sign, startProgram } from "./receiver.ts";
 
 const nextSecret = "the secret of the second receiver";
 

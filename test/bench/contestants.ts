@@ -7,7 +7,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type Command, freePort } from "./server.ts";
+import { closedPort } from "../receiver.ts";
+import type { Command } from "./server.ts";
 
 export type Contestant = {
   readonly name: string;
@@ -87,7 +88,7 @@ export const peers: readonly Contestant[] = [
     version: output("webhook", "-version"),
     install: "apt-get install webhook",
     command: async () => {
-      const port = await freePort();
+      const port = await closedPort();
       const args = ["-hooks", here("peers/hooks.json"), "-template", "-urlprefix", "", "-ip", "127.0.0.1"];
       return { program: "webhook", args: [...args, "-port", String(port)], port };
     },

@@ -9,8 +9,8 @@ import { type TestContext, test } from "node:test";
 import { type DecnetEvent, type DeliverOptions, deliver } from "../../lib/process/deliver.ts";
 import { sharedPost } from "../../lib/process/post.ts";
 import type { WebhookEvent } from "../../lib/receive/event.ts";
-import { openTestReceiver, secret as receiverSecret } from "../receiver.ts";
-import { answers, closedPort, openTargetServer, type Received, resets, stalls } from "./target-server.ts";
+import { closedPort, openTestReceiver, secret as receiverSecret } from "../receiver.ts";
+import { answers, openTargetServer, type Received, resets, stalls } from "./target-server.ts";
 
 const secret = "the secret of the subscription";
 const event: DecnetEvent = {

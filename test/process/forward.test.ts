@@ -8,8 +8,8 @@ import { type ForwardOptions, forward } from "../../lib/process/forward.ts";
 import { openPost } from "../../lib/process/post.ts";
 import { openTarget } from "../../lib/process/target.ts";
 import type { WebhookEvent } from "../../lib/receive/event.ts";
-import { openTestReceiver, parseLines, sign } from "../receiver.ts";
-import { answers, closedPort, openTargetServer, resets, stalls } from "./target-server.ts";
+import { closedPort, openTestReceiver, parseLines, sign } from "../receiver.ts";
+import { answers, openTargetServer, resets, stalls } from "./target-server.ts";
 
 const secret = "the secret of the next receiver";
 const whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -11,7 +11,8 @@ import { type TestContext, test } from "node:test";
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from "node:tls";
 import { openPost, type Post, sharedPost } from "../../lib/process/post.ts";
 import { AddressRefused } from "../../lib/process/safe-address.ts";
-import { answers, closedPort, openTargetServer, resets, stalls } from "./target-server.ts";
+import { closedPort } from "../receiver.ts";
+import { answers, openTargetServer, resets, stalls } from "./target-server.ts";
 
 /** The compiler's word that `fetch` will do where a `Post` is wanted. */
 const realFetch: Post = globalThis.fetch;

@@ -73,13 +73,3 @@ export const resets: Way = (response) => {
   response.writeHead(200, { "Content-Length": "100" });
   response.write("half", () => response.socket?.resetAndDestroy());
 };
-
-/** A port that nobody listens on. */
-export async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
