@@ -23,6 +23,7 @@ import { errorLine, OperatorError, quoted } from "../operator-error.ts";
 import { jobsFor, loadHandlers, type ReadyHandlers } from "../process/loader.ts";
 import { matchesPattern } from "../process/pattern.ts";
 import { eventOf } from "../process/worker.ts";
+import { builtPayload } from "../senders/payload.ts";
 import {
   counted,
   handlerFlags,
@@ -150,7 +151,8 @@ function missingJobs(
     const delivery = readDelivery(database, number);
     if (delivery === undefined) return [];
     try {
-      const jobs = jobsFor(new Map(missing), eventOf(delivery));
+      const known = eventOf(delivery);
+      const jobs = jobsFor(new Map(missing), { ...known, payload: builtPayload(known.payload) });
       return jobs.map((job) => ({ delivery: number, ...job }));
     } catch (thrown) {
       complaints.push(printable(`delivery ${number} gets no new job: ${errorLine(thrown)}`));

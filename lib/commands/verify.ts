@@ -7,7 +7,7 @@
  */
 import { printable } from "../log.ts";
 import { OperatorError } from "../operator-error.ts";
-import { readEvent, readId, type WebhookEvent } from "../receive/event.ts";
+import { type ArrivedEvent, readEvent, readId } from "../receive/event.ts";
 import { answerSigned } from "../receive/handshake.ts";
 import { targetOf } from "../receive/head.ts";
 import {
@@ -67,7 +67,7 @@ type Request = { readonly head: Head; readonly body: Buffer; readonly receivedAt
 type Yes = {
   readonly kind: "yes";
   readonly delivery: Delivery;
-  readonly event: WebhookEvent;
+  readonly event: ArrivedEvent;
   readonly isHandshake: boolean;
 };
 type No = {

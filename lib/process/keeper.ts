@@ -6,7 +6,7 @@ import { quarantineGate } from "../keep/quarantine.ts";
 import type { Store } from "../keep/store.ts";
 import type { Log } from "../log.ts";
 import { errorLine } from "../operator-error.ts";
-import type { WebhookEvent } from "../receive/event.ts";
+import type { ArrivedEvent } from "../receive/event.ts";
 import type { Claim, Delivery } from "../receive/signature.ts";
 import { Refusal } from "../refusal.ts";
 import type { ReadySender } from "../senders/ready.ts";
@@ -15,7 +15,7 @@ import type { JobWorker } from "./worker.ts";
 
 export type Keeper = {
   /** Resolves once the event and its jobs are on the disk; rejects with a Refusal (503) when they are not. */
-  keep(delivery: Delivery, event: WebhookEvent, receivedAt: Date): Promise<Outcome>;
+  keep(delivery: Delivery, event: ArrivedEvent, receivedAt: Date): Promise<Outcome>;
   /** Does `judge`; when it refuses, the request is put into quarantine, and refused all the same. */
   orQuarantine<Verdict>(claim: Claim, receivedAt: Date, judge: () => Verdict): Verdict;
 };
@@ -62,7 +62,7 @@ export function openKeeper(
 /** The row that an authentic event becomes, with its jobs. */
 export function incomingFrom(
   sender: ReadySender,
-  event: WebhookEvent,
+  event: ArrivedEvent,
   handlers: ReadyHandlers,
   receivedAt: Date,
   log?: Log,

@@ -5,8 +5,9 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { Refusal } from "../refusal.ts";
+import { fieldAt } from "../senders/field.ts";
 import { decodeBase64 } from "../senders/key.ts";
-import { fieldAt, headerAt } from "../senders/part.ts";
+import { headerAt } from "../senders/part.ts";
 import type { ReadyScheme } from "../senders/ready.ts";
 import type { Algorithm } from "../senders/sender.ts";
 import { countHeader } from "./head.ts";

@@ -6,8 +6,8 @@
  */
 import { randomUUID } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import { fieldAt, firstOf, type Material, type Part } from "../senders/part.ts";
-import { parsePayload } from "../senders/payload.ts";
+import { firstOf, type Material, type Part } from "../senders/part.ts";
+import { type Payload, readPayload } from "../senders/payload.ts";
 import type { Rule } from "../senders/sender.ts";
 import type { Delivery } from "./signature.ts";
 
@@ -27,16 +27,19 @@ export type WebhookEvent = {
   readonly headers: Delivery["headers"];
 };
 
+/** An event on its way in: what is in its payload is looked up, and built as a whole when a handler needs it. */
+export type ArrivedEvent = Omit<WebhookEvent, "payload"> & { readonly payload: Payload };
+
 /** Longer names than this are no names; databases and logs are built for shorter ones. */
 export const maxNameLength = 255;
 
 /**
- * Parses an authentic delivery.
+ * Reads an authentic delivery.
  * @throws Refusal 400 when the body is not JSON, 422 when it does not have its sender's shape
  */
-export function readEvent(delivery: Delivery): WebhookEvent {
+export function readEvent(delivery: Delivery): ArrivedEvent {
   const { sender, source, headers, body } = delivery;
-  const payload = parsePayload(body, sender.form);
+  const payload = readPayload(body, sender.form);
   if (sender.shape !== undefined) checkShape(sender.shape, payload);
   const type = checkLength(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
   return {
@@ -55,11 +58,11 @@ export function readEvent(delivery: Delivery): WebhookEvent {
  * @returns undefined when it names none
  * @throws Refusal 422 when it is too long
  */
-export function readId(delivery: Delivery, payload: unknown): string | undefined {
+export function readId(delivery: Delivery, payload: Payload): string | undefined {
   return checkLength(joinParts(delivery.sender.id, materialOf(delivery, payload)));
 }
 
-function materialOf({ headers, body }: Delivery, payload: unknown): Material {
+function materialOf({ headers, body }: Delivery, payload: Payload): Material {
   return { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
 }
 
@@ -83,9 +86,9 @@ function checkLength(name: string | undefined): string | undefined {
   });
 }
 
-function checkShape(rules: readonly Rule[], payload: unknown): void {
+function checkShape(rules: readonly Rule[], payload: Payload): void {
   const faults = rules.flatMap((rule) => {
-    const value = fieldAt(payload, rule.field);
+    const value = payload.field(rule.field);
     if (value === undefined && !rule.required) return [];
     const expected = value === undefined ? "Field required" : expectation(rule, value);
     return expected === undefined ? [] : [{ pointer: `#/${rule.field}`, detail: expected }];

@@ -20,7 +20,7 @@ import {
 import type { IncomingHttpHeaders } from "node:http";
 import { Refusal } from "../refusal.ts";
 import { headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
-import { looksLikeJson, parsePayload } from "../senders/payload.ts";
+import { looksLikeJson, type Payload, readPayload } from "../senders/payload.ts";
 import type { ReadyScheme, ReadySender } from "../senders/ready.ts";
 import type { Secret, Source } from "../sources.ts";
 import { carriesSignature, readBodySignature, readHeaderSignatures, signedParam } from "./candidates.ts";
@@ -235,7 +235,7 @@ function encodingOf({ kind }: Part): "latin1" | "utf8" {
 
 function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Material {
   const [scheme] = schemes;
-  let parsed: { value: unknown } | undefined;
+  let payload: Payload | undefined;
   return {
     method: head.method,
     url: `${source.publicUrl}${head.target}`,
@@ -243,8 +243,8 @@ function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Mat
     param: (name) => (scheme === undefined ? undefined : signedParam(scheme, head.headers, name)),
     body,
     payload: () => {
-      parsed ??= { value: parsePayload(body, sender.form) };
-      return parsed.value;
+      payload ??= readPayload(body, sender.form);
+      return payload;
     },
   };
 }
@@ -257,7 +257,7 @@ function signaturesOf({ schemes, candidates }: Claim, material: Material): Signa
   const [scheme] = schemes;
   if (scheme !== undefined && scheme.signatureField === undefined) return { scheme, candidates };
   for (const inBody of schemes) {
-    const found = readBodySignature(inBody, material.payload());
+    const found = readBodySignature(inBody, material.payload().whole());
     if (found !== undefined) return { scheme: inBody, candidates: [found] };
   }
   throw new Refusal(

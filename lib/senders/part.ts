@@ -3,7 +3,7 @@
  * read once at the start, then looked up in every delivery.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { formFields, looksLikeJson, payloadField } from "./payload.ts";
+import { formFields, looksLikeJson, type Payload, payloadField } from "./payload.ts";
 
 export type NamedPart = {
   readonly kind: "header" | "param" | "field" | "keyBeside" | "text";
@@ -22,7 +22,7 @@ export type Material = {
   /** `name=value` in the signature header's list. */
   readonly param: (name: string) => string | undefined;
   readonly body: Buffer;
-  readonly payload: () => unknown;
+  readonly payload: () => Payload;
 };
 
 const named = ["header", "param", "field", "keyBeside", "text"] as const;
@@ -81,9 +81,9 @@ export function lookUp(part: Part, material: Material): string | Buffer | undefi
     case "param":
       return material.param(part.name);
     case "field":
-      return textOf(fieldAt(material.payload(), part.name));
+      return textOf(material.payload().field(part.name));
     case "keyBeside":
-      return keyBeside(material.payload(), part.name);
+      return keyBeside(material.payload().whole(), part.name);
     case "body":
       return material.body;
     case "payload":
@@ -113,42 +113,6 @@ export function headerAt(headers: IncomingHttpHeaders, name: string): string | u
   if (!Object.hasOwn(headers, name)) return undefined;
   const value = headers[name];
   return typeof value === "string" ? value : undefined;
-}
-
-/** A field of the payload by its path. `*` is every element of an array: their common value, if they have one. */
-export function fieldAt(value: unknown, path: string): unknown {
-  const dot = path.indexOf(".");
-  const name = dot === -1 ? path : path.slice(0, dot);
-  const rest = dot === -1 ? undefined : path.slice(dot + 1);
-  if (typeof value !== "object" || value === null) return undefined;
-  if (name === "*") {
-    if (!Array.isArray(value) || value.length === 0) return undefined;
-    const found = rest === undefined ? value : value.map((element) => fieldAt(element, rest));
-    return found.every((element) => element === found[0]) ? found[0] : undefined;
-  }
-  if (!Object.hasOwn(value, name)) return undefined;
-  const own = (value as Record<string, unknown>)[name];
-  return rest === undefined ? own : fieldAt(own, rest);
-}
-
-/**
- * Sets a field by its path, making what is missing on the way; `*` is every element of an array. Does nothing where
- * the path leads through something else.
- */
-export function setField(target: unknown, path: string, value: unknown): void {
-  const [name = "", ...rest] = path.split(".");
-  if (typeof target !== "object" || target === null) return;
-  if (name === "*") {
-    for (const element of Object.values(target)) setField(element, rest.join("."), value);
-    return;
-  }
-  const object = target as Record<string, unknown>;
-  if (rest.length === 0) {
-    object[name] = value;
-  } else {
-    object[name] ??= rest[0] === "*" ? [{}] : {};
-    setField(object[name], rest.join("."), value);
-  }
 }
 
 /** Ids and types may be numbers in JSON; a float or a number too large to be exact is none. */

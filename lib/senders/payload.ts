@@ -10,6 +10,8 @@
  * signature itself there (Twilio, Mailgun, Microsoft Graph): their rows have a lower size limit.
  */
 import { Refusal } from "../refusal.ts";
+import { fieldAt } from "./field.ts";
+import { findMembers, type Member } from "./json.ts";
 
 /**
  * payload             a form whose first field, `payload`, holds JSON; anything else is JSON
@@ -21,6 +23,7 @@ export type FormUse = "payload" | "fields" | "payload or fields";
 /** More than any sender's form has. Node's parser takes a time that grows faster than their number. */
 const maxFormFields = 1000;
 const payloadPrefix = Buffer.from("payload=");
+const backslash = 0x5c;
 
 /** @throws Refusal 400 for a form of more than 1000 fields */
 export function formFields(body: Buffer): URLSearchParams {
@@ -42,26 +45,93 @@ export function payloadField(body: Buffer): string | undefined {
 
 /** Would this be JSON, were it anything that we know? By its first byte; a byte order mark is passed over. */
 export function looksLikeJson(body: Buffer): boolean {
-  const hasMark = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
-  const first = body[hasMark ? 3 : 0];
+  const first = body[textStart(body)];
   return first === 0x7b || first === 0x5b;
 }
 
+/** A body that is JSON or a form, taken apart as far as somebody asks. */
+export type Payload = {
+  /** All of it, built when it is first asked for. */
+  whole(): unknown;
+  /** What `fieldAt` finds in it; of a JSON object only the member that the path begins with is built. */
+  field(path: string): unknown;
+};
+
 /**
+ * Makes sure that the body can be read, without building what is in it.
  * @param form how the sender uses forms; undefined: never
- * @throws Refusal 400 when the body is neither
+ * @throws Refusal 400 when the body is neither JSON nor such a form
+ */
+export function readPayload(body: Buffer, form: FormUse | undefined): Payload {
+  const fromForm = parseForm(body, form);
+  if (fromForm !== undefined) return builtPayload(fromForm.value);
+  const members = findMembers(body, textStart(body)) ?? refuse(body);
+  let built: { value: unknown } | undefined;
+  function whole(): unknown {
+    built ??= { value: parseJson(body, body.toString("utf8")) };
+    return built.value;
+  }
+  function field(path: string): unknown {
+    const [name = ""] = path.split(".", 1);
+    if (members.length === 0 || name === "*") return fieldAt(whole(), path);
+    const member = memberNamed(body, members, name);
+    if (member === undefined) return undefined;
+    const value: unknown = JSON.parse(body.toString("utf8", member.valueStart, member.valueEnd));
+    return fieldAt({ [name]: value }, path);
+  }
+  return { whole, field };
+}
+
+/** A payload that is there already. */
+export function builtPayload(value: unknown): Payload {
+  return { whole: () => value, field: (path) => fieldAt(value, path) };
+}
+
+/**
+ * The whole payload at once, for those who need all of it.
+ * @throws Refusal 400 as `readPayload` does
  */
 export function parsePayload(body: Buffer, form: FormUse | undefined): unknown {
-  const field = form === undefined || form === "fields" ? undefined : payloadField(body);
-  const hasFields = form === "fields" || form === "payload or fields";
-  if (field === undefined && hasFields && !looksLikeJson(body)) return Object.fromEntries(formFields(body));
+  const fromForm = parseForm(body, form);
+  return fromForm === undefined ? parseJson(body, body.toString("utf8")) : fromForm.value;
+}
+
+/** What is in a form; undefined when the body is none that this sender sends. */
+function parseForm(body: Buffer, form: FormUse | undefined): { value: unknown } | undefined {
+  if (form === undefined) return undefined;
+  const json = form === "fields" ? undefined : payloadField(body);
+  if (json !== undefined) return { value: parseJson(body, json) };
+  if (form === "payload" || looksLikeJson(body)) return undefined;
+  return { value: Object.fromEntries(formFields(body)) };
+}
+
+function parseJson(body: Buffer, json: string): unknown {
   // RFC 8259 §8.1: JSON is UTF-8. An odd byte becomes U+FFFD: the signature held, so the event is not thrown away.
-  const json = field ?? body.toString("utf8");
   try {
     // RFC 8259 §8.1 again: a parser may ignore a byte order mark, and senders on Windows send one.
     return JSON.parse(json.charCodeAt(0) === 0xfeff ? json.slice(1) : json);
   } catch {
-    // The parser's own message quotes the body, and a payload can hold secrets: only its size is told.
-    throw new Refusal("body-not-json", `${body.length} bytes are not JSON`);
+    refuse(body);
   }
+}
+
+/** The parser's own message quotes the body, and a payload can hold secrets: only its size is told. */
+function refuse(body: Buffer): never {
+  throw new Refusal("body-not-json", `${body.length} bytes are not JSON`);
+}
+
+/** Behind the byte order mark, where there is one. */
+function textStart(body: Buffer): number {
+  return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
+}
+
+/** The member of this name: the last one, as for `JSON.parse`, when there are several. */
+function memberNamed(body: Buffer, members: readonly Member[], name: string): Member | undefined {
+  const initial = Buffer.from(JSON.stringify(name))[1];
+  return members.findLast(({ nameStart, nameEnd }) => {
+    const first = body[nameStart + 1];
+    // Most differ in their first byte, and are not looked at further; behind a backslash may be any character.
+    const mayBe = first === initial || first === backslash;
+    return mayBe && JSON.parse(body.toString("utf8", nameStart, nameEnd)) === name;
+  });
 }

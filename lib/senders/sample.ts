@@ -2,7 +2,7 @@
  * Bodies to test with: the event and the delivery's id where the sender's row says they are, and nothing else of
  * what the sender would write. Headers, time and signature are for `sign.ts`.
  */
-import { fieldAt, setField } from "./part.ts";
+import { fieldAt, setField } from "./field.ts";
 import { readySender } from "./ready.ts";
 import type { Sender } from "./sender.ts";
 

@@ -4,8 +4,9 @@
  */
 import { createHash, createHmac, type KeyObject, sign as signAsymmetric } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import { fieldAt, lookUp, type Material, type Part, setField } from "./part.ts";
-import { looksLikeJson, parsePayload } from "./payload.ts";
+import { fieldAt, setField } from "./field.ts";
+import { lookUp, type Material, type Part } from "./part.ts";
+import { builtPayload, looksLikeJson, parsePayload } from "./payload.ts";
 import { type ReadyScheme, type ReadySender, readySender } from "./ready.ts";
 import type { Sender } from "./sender.ts";
 
@@ -55,7 +56,14 @@ export function sign(sender: Sender, key: KeyObject, event: OutgoingEvent): Sign
   setHeader(headers, idAt, event.id);
   setHeader(headers, timeAt, time);
   const url = urlWithHash(scheme, event);
-  const material: Material = { method: "POST", url, headers, param: () => time, body, payload };
+  const material: Material = {
+    method: "POST",
+    url,
+    headers,
+    param: () => time,
+    body,
+    payload: () => builtPayload(payload()),
+  };
   const text = `${prefixOf(scheme)}${signatureText(scheme, key, material)}`;
   if (scheme.signatureField !== undefined) {
     setField(payload(), scheme.signatureField, text);

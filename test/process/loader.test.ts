@@ -7,16 +7,17 @@ import { pathToFileURL } from "node:url";
 import { openLog } from "../../lib/log.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
 import { jobsFor, loadHandlers, readyHandlers } from "../../lib/process/loader.ts";
-import type { WebhookEvent } from "../../lib/receive/event.ts";
+import type { ArrivedEvent } from "../../lib/receive/event.ts";
+import { builtPayload } from "../../lib/senders/payload.ts";
 import { openTestReceiver, projectFolder, sign } from "../receiver.ts";
 
-function eventCalled(type: string): WebhookEvent {
+function eventCalled(type: string): ArrivedEvent {
   return {
     source: "default",
     sender: "github",
     type,
     id: "1",
-    payload: {},
+    payload: builtPayload({}),
     body: Buffer.from("{}"),
     headers: {},
   };

@@ -23,7 +23,8 @@ function eventOf(
     target: "/webhook",
   });
   hashChunk(claim, bytes);
-  return readEvent(verify(claim, new Date()));
+  const event = readEvent(verify(claim, new Date()));
+  return { ...event, payload: event.payload.whole() };
 }
 
 const message = (body: unknown) => eventOf(JSON.stringify(body), {}, "authorization");
