@@ -42,12 +42,13 @@ async function startIn(folder: string, t: TestContext, args: string[] = []): Pro
   return program;
 }
 
-function assertUnavailable(
+async function assertUnavailable(
   { status, headers, body }: Awaited<ReturnType<typeof post>>,
   program: Program,
-): void {
+): Promise<void> {
   assert.deepEqual([status, headers.get("retry-after")], [503, "5"]);
   assert.equal(JSON.parse(body).detail, "The delivery cannot be kept at the moment. Try again shortly.");
+  await program.waitFor('"message":"failed"'); // the line may come later than the answer
   const line = parseLines(program.output()).findLast(({ message }) => message === "failed");
   assert.deepEqual([line?.level, line?.reason, line?.status], ["error", "storage-unavailable", 503]);
 }
@@ -171,8 +172,8 @@ describe("when the disk is not as it should be", { concurrency: true }, () => {
       const body = JSON.stringify({ random: randomBytes(300_000).toString("hex") });
       assert.equal((await post(program.port, "before")).status, 200);
       disk.fill(program);
-      assertUnavailable(await post(program.port, "full-1", body), program);
-      assertUnavailable(await post(program.port, "full-2", body), program);
+      await assertUnavailable(await post(program.port, "full-1", body), program);
+      await assertUnavailable(await post(program.port, "full-2", body), program);
       assert.equal((await fetch(`http://127.0.0.1:${program.port}/healthz`)).status, 200);
       disk.empty(program);
       const answers = [await post(program.port, "full-1", body), await post(program.port, "after")];
@@ -306,7 +307,7 @@ describe("when the disk is not as it should be", { concurrency: true }, () => {
       const folder = freshFolder();
       const program = await startIn(folder, t);
       const unlock = await lock(folder, t);
-      assertUnavailable(await post(program.port, "too long"), program);
+      await assertUnavailable(await post(program.port, "too long"), program);
       assert.equal((await fetch(`http://127.0.0.1:${program.port}/healthz`)).status, 200);
       await unlock();
       assert.equal((await post(program.port, "too long")).status, 200);
