@@ -52,15 +52,18 @@ export function openLog(
     waiting += renderSafely(render, now(), level, message, fields);
   }
 
-  const bind = (bound: Fields): Log => ({
-    info: (message, fields) => add("info", message, { ...bound, ...fields }),
-    warn: (message, fields) => add("warn", message, { ...bound, ...fields }),
-    error: (message, fields) => add("error", message, { ...bound, ...fields }),
-    with: (fields) => bind({ ...bound, ...fields }),
-    flush,
-  });
+  function bind(bound: Fields | undefined): Log {
+    const all = (fields: Fields = {}) => (bound === undefined ? fields : { ...bound, ...fields });
+    return {
+      info: (message, fields) => add("info", message, all(fields)),
+      warn: (message, fields) => add("warn", message, all(fields)),
+      error: (message, fields) => add("error", message, all(fields)),
+      with: (fields) => bind(all(fields)),
+      flush,
+    };
+  }
 
-  return bind({});
+  return bind(undefined);
 }
 
 /** An error for a log field: its stack, or whatever else was thrown. Whatever that is, this does not throw. */
@@ -92,9 +95,10 @@ function renderSafely(render: Render, time: Date, level: Level, message: string,
 }
 
 function renderJson(time: Date, level: Level, message: string, fields: Fields): string {
-  // The line's own names first, and not to be overwritten by a field: handlers log what came from outside.
   const own = { time: time.toISOString(), level, message };
-  const line = Object.assign({ ...own }, fields, own);
+  const line: Fields = { ...own, ...fields };
+  // The line's own names are not to be overwritten by a field: handlers log what came from outside.
+  if ("time" in fields || "level" in fields || "message" in fields) Object.assign(line, own);
   // Calling `redact` for every field takes three times as long as the rest, and most lines hold nothing for it.
   return `${JSON.stringify(line, isHarmless(line) ? undefined : redact)}\n`;
 }

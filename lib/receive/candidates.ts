@@ -56,9 +56,13 @@ export function readHeaderSignatures(
     const count = countHeader(rawHeaders, name);
     if (count !== 1) throw new Refusal("signature-ambiguous", `${count} ${name} headers`);
   }
-  const found = names
-    .flatMap((name) => entriesOf(scheme, headerAt(headers, name) ?? ""))
-    .flatMap((entry) => decodeEntry(scheme, entry) ?? []);
+  const found: Buffer[] = [];
+  for (const name of names) {
+    for (const entry of entriesOf(scheme, headerAt(headers, name) ?? "")) {
+      const bytes = decodeEntry(scheme, entry);
+      if (bytes !== undefined) found.push(bytes);
+    }
+  }
   const { authScheme, prefix = authScheme === undefined ? "" : `${authScheme} ` } = scheme;
   if (found.length === 0) {
     throw new Refusal(
@@ -116,7 +120,10 @@ function decodeEntry(scheme: ReadyScheme, entry: string): Buffer | undefined {
 }
 
 function decode({ encoding }: ReadyScheme, text: string): Buffer | undefined {
-  if (encoding === "hex") return /^([0-9a-f]{2})+$/i.test(text) ? Buffer.from(text, "hex") : undefined;
+  if (encoding === "hex") {
+    const bytes = Buffer.from(text, "hex"); // as far as there are pairs of digits
+    return bytes.length * 2 === text.length ? bytes : undefined;
+  }
   if (encoding === "base64") return decodeBase64(text);
   return Buffer.from(text, "latin1"); // Node gives header values as latin1: these are the bytes that were sent
 }

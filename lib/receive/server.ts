@@ -6,16 +6,16 @@
  * is shown by `test/receive/wire.test.ts`. Rules followed: RFC 9110 (semantics), RFC 9112 (messages).
  */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { type Fields, type Log, stackOf } from "../log.ts";
-import { OperatorError } from "../operator-error.ts";
 import { Refusal } from "../refusal.ts";
 import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
 import { type BodyReading, openBodyBudget, readBody } from "./body.ts";
 import { openGathering } from "./gathering.ts";
 import { checkHead, declaresBody, type Expectation, parserRefusal, pathOf, targetOf } from "./head.ts";
 import { halfClose, lingerAfterAnswer } from "./linger.ts";
+import { listenOn } from "./listen.ts";
 
 /** One request whose head has arrived. */
 export type Arrival = {
@@ -66,6 +66,16 @@ const maxGatherMilliseconds = 2;
 /** Connections that the kernel had accepted when the stop came still bring their request in this time. */
 const stopGraceMilliseconds = 150;
 
+/** What is known about a connection beside what Node knows. */
+type Connection = {
+  /** Its latest request: settled once that one is answered or its socket is gone. */
+  latest?: Promise<void> | undefined;
+  /** While the body of a request is on its way: how to end that. */
+  reading?: BodyReading | undefined;
+  /** What Node's parser had to say when it gave up. */
+  broken?: Refusal;
+};
+
 type Outgoing = { readonly response: ServerResponse; readonly answer: Answer; readonly isLast: boolean };
 
 /**
@@ -74,15 +84,9 @@ type Outgoing = { readonly response: ServerResponse; readonly answer: Answer; re
 export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   const budget = openBodyBudget(limits.maxHeldBodyBytes);
   const answers = openGathering<Outgoing>({ maxWaitMilliseconds: maxGatherMilliseconds }, writeAnswers);
-  const sockets = new Set<Socket>();
+  const connections = new Map<Socket, Connection>();
   /** Every exchange that is under way, also those whose client has gone. */
   const unfinished = new Set<Promise<void>>();
-  /** For each socket its latest request: settled once that one is answered or its socket is gone. */
-  const latestOn = new WeakMap<Socket, Promise<void>>();
-  /** For each socket whose request has a body on its way: how to end that. */
-  const readingOn = new WeakMap<Socket, BodyReading>();
-  /** What Node's parser had to say about a connection on which it gave up. */
-  const brokenBy = new WeakMap<Socket, Refusal>();
   let state: "running" | "draining" | "stopping" = "running";
 
   const requestTimeout = limits.requestTimeoutSeconds * 1000;
@@ -108,10 +112,10 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
 
   server.on("connection", (socket) => {
     answers.stir();
-    sockets.add(socket);
+    connections.set(socket, {});
     // Node takes its own listener away when its parser gives up, and for a CONNECT: a reset must not end the program.
     socket.on("error", () => {});
-    socket.on("close", () => sockets.delete(socket));
+    socket.on("close", () => connections.delete(socket));
   });
   server.on("drop", () =>
     log.warn("connection dropped", { why: `already ${limits.maxConnections} connections` }),
@@ -130,20 +134,24 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   /** Requests of one connection are answered one after the other, also when they were sent without waiting. */
   function begin(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
     answers.stir();
-    const { socket } = request;
-    const before = latestOn.get(socket);
-    const start = () => exchange(request, response, expectation);
-    const done = before === undefined ? start() : before.then(start);
-    latestOn.set(socket, done);
+    const connection = connections.get(request.socket) ?? {};
+    const start = () => exchange(connection, request, response, expectation);
+    const done = connection.latest === undefined ? start() : connection.latest.then(start);
+    connection.latest = done;
     unfinished.add(done);
     void done.then(() => {
       unfinished.delete(done);
-      if (latestOn.get(socket) === done) latestOn.delete(socket);
+      if (connection.latest === done) connection.latest = undefined;
     });
   }
 
   /** One request and its answer. It never rejects. */
-  async function exchange(request: IncomingMessage, response: ServerResponse, expectation: Expectation) {
+  async function exchange(
+    connection: Connection,
+    request: IncomingMessage,
+    response: ServerResponse,
+    expectation: Expectation,
+  ) {
     const { socket } = request;
     const { remoteAddress } = socket;
     // Behind an answer with `Connection: close` nothing is processed any more (RFC 9112 §9.6).
@@ -164,9 +172,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
         return budget.hold(bytes + chunkOverheadBytes);
       };
       const reading = readBody(request, length, hold, take);
-      readingOn.set(socket, reading);
+      connection.reading = reading;
       // The parser may have given up on this body while an earlier request was still being answered.
-      const broken = brokenBy.get(socket);
+      const { broken } = connection;
       if (broken !== undefined && !reading.isComplete()) reading.breakOff(broken);
       await reading.done;
       isBodyRead = true;
@@ -202,7 +210,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     // Whatever else this client sends is the body that nobody wants, or cannot be told from it.
     isLast ||= !isBodyRead && declaresBody(request);
     if (isLast) lingerAfterAnswer(socket);
-    readingOn.delete(socket);
+    connection.reading = undefined;
     if (path !== healthPath || answer.status >= 400) {
       const milliseconds = Math.round((performance.now() - startedAt) * 100) / 100;
       logAnswer({ ...trail, status: answer.status, bytes: bodyBytes, milliseconds, remoteAddress });
@@ -237,11 +245,13 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
 
   /** Node's parser gave up on a connection: on a request's head, on what follows one, or on a late body. */
   async function refuseUnparsed(socket: Socket, refusal: Refusal): Promise<void> {
-    if (brokenBy.has(socket) || socket.writableEnded) return; // every further chunk fails in the parser again
-    brokenBy.set(socket, refusal);
-    const reading = readingOn.get(socket);
+    const connection = connections.get(socket);
+    // Every further chunk fails in the parser again.
+    if (connection === undefined || connection.broken !== undefined || socket.writableEnded) return;
+    connection.broken = refusal;
+    const { reading, latest } = connection;
     if (reading?.isComplete() === false) return reading.breakOff(refusal); // its exchange answers
-    await latestOn.get(socket); // good requests before it on this connection still get their answers
+    await latest; // good requests before it on this connection still get their answers
     if (socket.writableEnded) return;
     if (!socket.writable) return void socket.destroy();
     const { status, code, message } = refusal;
@@ -255,17 +265,6 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     else log.error("failed", fields);
   }
 
-  function listen(port: number, host: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, port, host)));
-      server.listen(port, host, () => {
-        server.removeAllListeners("error");
-        server.on("error", (error) => log.error("the server socket failed", { stack: stackOf(error) }));
-        resolve((server.address() as AddressInfo).port);
-      });
-    });
-  }
-
   async function stop(deadlineSeconds: number): Promise<boolean> {
     state = "draining"; // from here on every answer closes its connection
     await setTimeout(stopGraceMilliseconds);
@@ -274,7 +273,8 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     server.closeIdleConnections();
     // To Node a connection that never sent a byte is not idle, and would hold the stop up.
     // Neither is one that has had its last answer and stays.
-    for (const socket of sockets) if (socket.bytesRead === 0 || socket.writableEnded) socket.destroy();
+    for (const socket of connections.keys())
+      if (socket.bytesRead === 0 || socket.writableEnded) socket.destroy();
     // A delivery may still be on its way to the disk although its client has gone.
     const finished = Promise.all([closed, ...unfinished]).then(() => true);
     const isFinished = await Promise.race([
@@ -285,15 +285,5 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     return isFinished;
   }
 
-  return { listen, stop };
-}
-
-function listenError({ code, message }: NodeJS.ErrnoException, port: number, host: string): OperatorError {
-  if (code === "EADDRINUSE") {
-    return new OperatorError(
-      `port ${port} on ${host} is in use: stop the other program, or choose another --port`,
-      1,
-    );
-  }
-  return new OperatorError(`cannot listen on ${host}, port ${port}: ${message}`, 1);
+  return { listen: (port, host) => listenOn(server, log, port, host), stop };
 }

@@ -23,7 +23,8 @@ export type FormUse = "payload" | "fields" | "payload or fields";
 /** More than any sender's form has. Node's parser takes a time that grows faster than their number. */
 const maxFormFields = 1000;
 const payloadPrefix = Buffer.from("payload=");
-const backslash = 0x5c;
+const smallA = 0x61;
+const smallZ = 0x7a;
 
 /** @throws Refusal 400 for a form of more than 1000 fields */
 export function formFields(body: Buffer): URLSearchParams {
@@ -127,11 +128,11 @@ function textStart(body: Buffer): number {
 
 /** The member of this name: the last one, as for `JSON.parse`, when there are several. */
 function memberNamed(body: Buffer, members: readonly Member[], name: string): Member | undefined {
-  const initial = Buffer.from(JSON.stringify(name))[1];
+  const initial = name.charCodeAt(0);
   return members.findLast(({ nameStart, nameEnd }) => {
-    const first = body[nameStart + 1];
-    // Most differ in their first byte, and are not looked at further; behind a backslash may be any character.
-    const mayBe = first === initial || first === backslash;
-    return mayBe && JSON.parse(body.toString("utf8", nameStart, nameEnd)) === name;
+    // Most begin with another small letter, and are not looked at further. Anything else may be written in two ways.
+    const first = body[nameStart + 1] ?? 0;
+    const isOther = first !== initial && first >= smallA && first <= smallZ;
+    return !isOther && JSON.parse(body.toString("utf8", nameStart, nameEnd)) === name;
   });
 }
