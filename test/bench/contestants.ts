@@ -69,8 +69,14 @@ export const byHand: Contestant = {
   version: process.version,
   command: () => node(here("servers/by-hand.ts")),
 };
-export const oneEach: Contestant = {
-  name: "node:sqlite, one transaction a request",
+export const receiverOneEach: Contestant = {
+  name: "webhook-receiver, one transaction a request",
+  keeps: "every delivery",
+  version: process.version,
+  command: () => receiverCommand(noHandlers, ["--import", here("servers/each-store.ts")]),
+};
+export const oneEachByHand: Contestant = {
+  name: "node:sqlite by hand, one transaction a request",
   keeps: "every delivery",
   version: process.version,
   command: () => node(here("servers/one-each.ts")),

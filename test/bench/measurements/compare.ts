@@ -8,9 +8,10 @@ import {
   type Contestant,
   ceiling,
   fastify,
-  oneEach,
+  oneEachByHand,
   peers,
   receiver,
+  receiverOneEach,
   receiverWithHandlers,
   receiverWithoutStore,
 } from "../contestants.ts";
@@ -19,12 +20,20 @@ import { type Bench, type Row, runRounds } from "../rounds.ts";
 import { loadTable, medianOf, type Report, ratioTo, shown } from "../tables.ts";
 
 export function compareAll(bench: Bench): Promise<Report> {
-  const ours = [ceiling, byHand, receiverWithoutStore, receiver, receiverWithHandlers, oneEach];
+  const ours = [
+    ceiling,
+    byHand,
+    receiverWithoutStore,
+    receiver,
+    receiverWithHandlers,
+    receiverOneEach,
+    oneEachByHand,
+  ];
   return compare(bench, [...ours, ...peers]);
 }
 
 export function compareStored(bench: Bench): Promise<Report> {
-  return compare(bench, [ceiling, receiver, receiverWithHandlers, oneEach]);
+  return compare(bench, [ceiling, receiver, receiverWithHandlers, receiverOneEach, oneEachByHand]);
 }
 
 export function compareStubbed(bench: Bench): Promise<Report> {
@@ -57,7 +66,7 @@ export async function compare(bench: Bench, all: readonly Contestant[]): Promise
     [`storage stubbed out, ${kind}, × ceiling`, ratio(receiverWithoutStore, ceiling, kind)],
     [`storage stubbed out, ${kind}, × fastify`, ratio(receiverWithoutStore, fastify, kind)],
     [`durable, ${kind}, × ceiling`, ratio(receiver, ceiling, kind)],
-    [`durable, ${kind}, × one transaction a request`, ratio(receiver, oneEach, kind)],
+    [`durable, ${kind}, × one transaction a request`, ratio(receiver, receiverOneEach, kind)],
   ]);
   const bars = present
     .filter((contestant) => contestant !== ceiling)

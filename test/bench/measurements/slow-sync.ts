@@ -1,8 +1,8 @@
 /**
  * A disk that takes 5 ms longer for every sync, as a network volume or a disk without a write cache of its own
- * does: the receiver beside one that syncs for every request.
+ * does: the receiver beside itself with a sync for every request.
  */
-import { oneEach, receiver } from "../contestants.ts";
+import { receiver, receiverOneEach } from "../contestants.ts";
 import { kinds } from "../load.ts";
 import { type Bench, runRounds } from "../rounds.ts";
 import { slowedSyncs } from "../syncs.ts";
@@ -19,7 +19,7 @@ export async function slowSync(bench: Bench): Promise<Report> {
   const findings = new Map<string, number>();
   const rows = await runRounds(
     bench,
-    [oneEach, receiver].flatMap((contestant) =>
+    [receiverOneEach, receiver].flatMap((contestant) =>
       kinds.map((kind) => ({ contestant, load: { ...bench.load, kind }, environment })),
     ),
   );

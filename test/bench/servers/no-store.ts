@@ -1,18 +1,8 @@
-/**
- * Preloaded with `--import`: the receiver as it is, but with a store that keeps nothing and says yes at once. So
- * the program needs no switch for it, and everything else (limits, answers, log lines, worker) is the real thing.
- */
-import { registerHooks } from "node:module";
+/** The receiver with a store that keeps nothing and says yes at once. */
 import type { openStore as realOpenStore } from "../../../lib/keep/store.ts";
+import { replaceStore } from "./replace-store.ts";
 
-const real = new URL("../../../lib/keep/store.ts", import.meta.url).href;
-
-registerHooks({
-  resolve(specifier, context, nextResolve) {
-    const resolved = nextResolve(specifier, context);
-    return resolved.url.split("?", 1)[0] === real ? { ...resolved, url: import.meta.url } : resolved;
-  },
-});
+replaceStore(import.meta.url);
 
 export const openStore: typeof realOpenStore = async () => ({
   accept: async () => "accepted",
