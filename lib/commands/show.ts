@@ -5,6 +5,7 @@
  * file itself has all of it, byte for byte.
  */
 import type { IncomingHttpHeaders } from "node:http";
+import { inLine } from "../keep/inbox.ts";
 import {
   namedDeliveries,
   readDelivery,
@@ -168,7 +169,10 @@ function textOf(body: Buffer): string | undefined {
 
 function jobLines({ handler, state, attempts, nextAttemptAt, finishedAt, lastError }: StoredJob): string[] {
   const facts = [handler, state, counted(attempts, "attempt")];
-  if (state === "pending") facts.push(`next ${isoTime(nextAttemptAt)}`);
+  if (state === "pending")
+    facts.push(
+      nextAttemptAt === inLine ? "behind an earlier one of its key" : `next ${isoTime(nextAttemptAt)}`,
+    );
   if (finishedAt !== null) facts.push(`finished ${isoTime(finishedAt)}`);
   const error =
     lastError === null ? [] : ["last error:", ...lastError.split("\n").map((line) => `  ${line}`)];

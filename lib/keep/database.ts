@@ -44,7 +44,7 @@ const steps: readonly string[] = [
     handler TEXT NOT NULL,                -- the pattern in handlers.ts
     state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'dead')),
     attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at INTEGER NOT NULL,     -- Unix time in milliseconds
+    next_attempt_at INTEGER NOT NULL,     -- Unix time in milliseconds; 2^53 - 1: behind an earlier one of its key
     order_key TEXT,                       -- jobs of one handler and key run one after the other
     owner TEXT,                           -- the receiver that runs it
     last_error TEXT,

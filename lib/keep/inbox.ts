@@ -52,6 +52,12 @@ export type Finish =
   /** It did not begin: pending again, and this was no attempt. */
   | { readonly state: "postponed"; readonly nextAttemptAt: number };
 
+/**
+ * In `next_attempt_at`: not before the job in front of it, of the same handler and key, has ended. Thousands may wait
+ * behind one that fails for hours, and none of them is to be looked at whenever jobs are claimed.
+ */
+export const inLine = Number.MAX_SAFE_INTEGER;
+
 export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
 
 export type Inbox = ReturnType<typeof openInbox>;
@@ -66,10 +72,13 @@ export function openInbox(database: DatabaseSync) {
   const insertJob = database.prepare(
     "INSERT INTO jobs (delivery, handler, state, next_attempt_at, order_key) VALUES (?, ?, 'pending', ?, ?)",
   );
+  const findEarlier = database.prepare(`
+    SELECT 1 FROM jobs WHERE handler = ? AND order_key = ? AND state IN ('pending', 'running') LIMIT 1`);
   const reviveJobs = database.prepare(`
     UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = ?, finished_at = NULL
     WHERE delivery = ? AND state = 'dead'`);
-  // One statement, so that two receivers never claim one job. A job waits for the earlier ones of its key.
+  // One statement, so that two receivers never claim one job. A job waits for the earlier ones of its key, also
+  // where it is not in line: one in front of it may have been revived.
   const claimJobs = database.prepare(`
     UPDATE jobs SET state = 'running', owner = ?, attempts = attempts + 1
     WHERE number IN (
@@ -86,14 +95,18 @@ export function openInbox(database: DatabaseSync) {
     FROM deliveries WHERE number = ?`);
   // Only what lies ahead: a job that is due and was not claimed waits for something else than the time.
   const findNextAttempt = database.prepare(
-    "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending' AND next_attempt_at > ?",
+    "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending' AND next_attempt_at > ? AND next_attempt_at < ?",
   );
   const makeKnown = database.prepare(
     "INSERT OR IGNORE INTO receivers (owner, beat, beat_at) VALUES (?, 0, ?)",
   );
   const finishJob = database.prepare(`
     UPDATE jobs SET state = ?, last_error = coalesce(?, last_error), next_attempt_at = coalesce(?, next_attempt_at),
-      finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?`);
+      finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?
+    RETURNING handler, order_key AS orderKey`);
+  const callNext = database.prepare(`
+    UPDATE jobs SET next_attempt_at = ? WHERE next_attempt_at = ? AND number = (
+      SELECT min(number) FROM jobs WHERE handler = ? AND order_key = ? AND state IN ('pending', 'running'))`);
   const postponeJob = database.prepare(`
     UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, owner = NULL
     WHERE number = ? AND state = 'running' AND owner = ?`);
@@ -135,8 +148,10 @@ export function openInbox(database: DatabaseSync) {
       );
       if (Number(changes) > 0) {
         const delivery = Number(lastInsertRowid);
-        for (const { handler, orderKey } of incoming.jobs)
-          insertJob.run(delivery, handler, receivedAt, orderKey);
+        for (const { handler, orderKey } of incoming.jobs) {
+          const isInLine = orderKey !== null && findEarlier.get(handler, orderKey) !== undefined;
+          insertJob.run(delivery, handler, isInLine ? inLine : receivedAt, orderKey);
+        }
         return "accepted";
       }
       const repeated = countRepeat.get(source, id, digest);
@@ -160,7 +175,7 @@ export function openInbox(database: DatabaseSync) {
       const jobs = claimed.map(
         (row) => ({ ...row, ...readDelivery.get(Number(row.delivery)) }) as unknown as Job,
       );
-      const at = findNextAttempt.get(now)?.at ?? null;
+      const at = findNextAttempt.get(now, inLine)?.at ?? null;
       return { jobs: jobs.sort((a, b) => a.job - b.job), nextAttemptAt: at === null ? null : Number(at) };
     },
 
@@ -171,7 +186,11 @@ export function openInbox(database: DatabaseSync) {
       const error = "error" in finish ? finish.error : null;
       const nextAttemptAt = finish.state === "pending" ? finish.nextAttemptAt : null;
       const finishedAt = finish.state === "pending" ? null : now;
-      return Number(finishJob.run(finish.state, error, nextAttemptAt, finishedAt, job, owner).changes) > 0;
+      const finished = finishJob.get(finish.state, error, nextAttemptAt, finishedAt, job, owner);
+      if (finished === undefined) return false;
+      const { handler, orderKey } = finished as { handler: string; orderKey: string | null };
+      if (finishedAt !== null && orderKey !== null) callNext.run(now, inLine, handler, orderKey);
+      return true;
     },
 
     /** Gives back what this owner has claimed and not finished, as if it had never begun. */

@@ -63,6 +63,17 @@ jobs
   );
 });
 
+test("show says of a job that waits for an earlier one of its key what it waits for", async (t) => {
+  const { keep } = openFolder(t);
+  const jobs = [{ handler: "push", orderKey: "k" }];
+  keep({ id: "first", isIdSigned: true, jobs });
+  keep({ id: "second", isIdSigned: true, jobs });
+  assert.match(
+    await run(show, ["second"]),
+    /^ {2}push {2}pending {2}0 attempts {2}behind an earlier one of its key$/m,
+  );
+});
+
 test("show knows a delivery by its number, and shows all that have one id", async (t) => {
   const { keep } = openFolder(t);
   keep({ id: "same", isIdSigned: false, body: Buffer.from("1"), jobs: [] });

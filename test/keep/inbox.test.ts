@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { openDatabase } from "../../lib/keep/database.ts";
-import { type Incoming, openInbox } from "../../lib/keep/inbox.ts";
+import { type Incoming, inLine, openInbox } from "../../lib/keep/inbox.ts";
+import { lehmer } from "../random.ts";
 
 const now = 1_700_000_000_000;
 const far = 1000;
@@ -269,6 +270,88 @@ test("a job that waits for its retry holds up the later ones of its key, a dead 
     inbox.claim("me", handlers, far, now + 60_000).jobs.map(({ id }) => id),
     ["second"],
   );
+});
+
+test("those behind an earlier job of their key are due when it has ended, and not looked at before", () => {
+  const { inbox, rows } = openEmpty();
+  for (const id of ["a1", "a2", "a3"]) inbox.accept(keyed(id, "a"));
+  inbox.accept(keyed("b1", "b"));
+  const dueTimes = () => rows("SELECT next_attempt_at AS at FROM jobs ORDER BY number").map(({ at }) => at);
+  assert.deepEqual(dueTimes(), [now, inLine, inLine, now]);
+  const { jobs, nextAttemptAt } = inbox.claim("me", handlers, far, now);
+  assert.deepEqual([jobs.map(({ id }) => id), nextAttemptAt], [["a1", "b1"], null]);
+  inbox.finish("me", 1, { state: "pending", error: "not yet", nextAttemptAt: now + 5 }, now);
+  assert.deepEqual(dueTimes(), [now + 5, inLine, inLine, now]);
+  inbox.claim("me", handlers, far, now + 5);
+  inbox.finish("me", 1, { state: "dead", error: "never" }, now + 6);
+  assert.deepEqual(dueTimes(), [now + 5, now + 6, inLine, now]);
+  inbox.accept(keyed("a4", "a"));
+  inbox.claim("me", handlers, far, now + 7);
+  inbox.finish("me", 2, { state: "done" }, now + 8);
+  assert.deepEqual(dueTimes(), [now + 5, now + 6, now + 8, now, inLine]);
+});
+
+test("a dead job that is revived goes before those of its key that were due meanwhile", () => {
+  const { inbox } = openEmpty();
+  for (const id of ["a1", "a2"]) inbox.accept(keyed(id, "a"));
+  inbox.claim("me", handlers, far, now);
+  inbox.finish("me", 1, { state: "dead", error: "never" }, now);
+  assert.equal(inbox.accept(keyed("a1", "a")), "revived");
+  const ids = () => inbox.claim("me", handlers, far, now).jobs.map(({ id }) => id);
+  assert.deepEqual(ids(), ["a1"]);
+  inbox.finish("me", 1, { state: "done" }, now);
+  assert.deepEqual(ids(), ["a2"]);
+});
+
+test("whatever happens to them, jobs of one key never run at once or out of order, and all of them run", () => {
+  const random = lehmer(4);
+  for (let round = 0; round < 30; round += 1) {
+    const { inbox, rows } = openEmpty();
+    const running = new Map<number, { key: string; id: number }>();
+    const begun = new Map<string, number>();
+    let time = now;
+    let accepted = 0;
+    const claim = (limit: number) => {
+      for (const { job, id, handler } of inbox.claim("me", handlers, limit, time).jobs) {
+        const key = `${handler} ${rows(`SELECT order_key FROM jobs WHERE number = ${job}`)[0]?.order_key}`;
+        assert.ok(![...running.values()].some((other) => other.key === key), "two of one key at once");
+        assert.ok(Number(id) >= (begun.get(key) ?? 0), "out of order");
+        begun.set(key, Number(id));
+        running.set(job, { key, id: Number(id) });
+      }
+    };
+    const finish = (how: number) => {
+      const [job] = running.keys();
+      if (job === undefined) return;
+      running.delete(job);
+      const nextAttemptAt = time + random(5);
+      if (how === 0) inbox.finish("me", job, { state: "done" }, time);
+      if (how === 1) inbox.finish("me", job, { state: "dead", error: "no" }, time);
+      if (how === 2) inbox.finish("me", job, { state: "pending", error: "no", nextAttemptAt }, time);
+      if (how === 3) inbox.finish("me", job, { state: "postponed", nextAttemptAt }, time);
+    };
+    for (let step = 0; step < 200; step += 1) {
+      time += random(2);
+      const what = random(8);
+      if (what < 3) {
+        accepted += 1;
+        const jobs = handlers.map((handler) => ({ handler, orderKey: `k${random(3)}` }));
+        inbox.accept(incoming({ id: String(accepted), jobs, receivedAt: time }));
+      } else if (what < 5) claim(1 + random(3));
+      else if (what < 7) finish(random(4));
+      else {
+        if (random(2) === 0) inbox.release("me");
+        else inbox.bury("me", time);
+        running.clear();
+      }
+    }
+    for (let step = 0; step < 20 * accepted; step += 1) {
+      time += 5;
+      claim(far);
+      finish(0);
+    }
+    assert.deepEqual(rows("SELECT number FROM jobs WHERE state NOT IN ('done', 'dead')"), []);
+  }
 });
 
 test("one order key in two handlers is two queues", () => {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { fieldAt } from "../../lib/senders/field.ts";
 import { findMembers } from "../../lib/senders/json.ts";
 import { readPayload } from "../../lib/senders/payload.ts";
+import { lehmer } from "../random.ts";
 
 /** What `JSON.parse` makes of the bytes, behind a byte order mark. */
 function parsed(body: Buffer): { value: unknown } | undefined {
@@ -219,15 +220,6 @@ for (const text of objects) {
     for (const path of paths) assert.deepEqual(payload.field(path), fieldAt(whole, path), path);
     assert.deepEqual(payload.whole(), whole);
   });
-}
-
-/** Numbers that look random and are the same in every run: https://en.wikipedia.org/wiki/Lehmer_random_number_generator */
-function lehmer(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state % below;
-  };
 }
 
 test("of 200,000 texts with a few bytes changed, exactly those are taken that JSON.parse takes", () => {
