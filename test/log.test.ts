@@ -78,13 +78,15 @@ for (const format of ["json", "pretty"] as const) {
   });
 }
 
-test("lines of one turn of the event loop go out in one write", async () => {
+test("lines of the same two milliseconds go out in one write", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const writes: string[] = [];
   const log = openLog("json", (text) => writes.push(text));
   log.info("one");
   log.info("two");
+  t.mock.timers.tick(1);
   assert.equal(writes.length, 0);
-  await new Promise((resolve) => setImmediate(resolve));
+  t.mock.timers.tick(1);
   assert.equal(writes.length, 1);
   assert.equal(writes[0]?.split("\n").length, 3);
 });

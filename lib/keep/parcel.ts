@@ -48,7 +48,8 @@ export function unpack({ calls, bodies }: Parcel): Call[] {
   let at = 0;
   return calls.map((call) => {
     const bodyBytes = call[1] ?? 0;
-    const body = bodies.subarray(at, at + bodyBytes);
+    // A piece of an empty buffer has no address, and many versions of node:sqlite take it for NULL.
+    const body = bodyBytes === 0 ? new Uint8Array() : bodies.subarray(at, at + bodyBytes);
     at += bodyBytes;
     return unpackCall(call, body);
   });

@@ -38,13 +38,16 @@ function work(port: MessagePort, file: string): void {
     removeBefore: retention.removeBefore,
   };
 
-  function run(calls: readonly Call[]): Reply {
+  /** One reply for the group, or one for each of its calls. */
+  function run(calls: readonly Call[]): Reply[] {
     try {
       checkFile();
-      return { values: transaction(database, () => calls.map(perform)) };
+      return [{ values: transaction(database, () => calls.map(perform)) }];
     } catch (thrown) {
+      // One call that cannot be done, whatever somebody has sent, takes no others with it.
+      if (calls.length > 1 && !isAboutDisk(thrown)) return calls.flatMap((call) => run([call]));
       // Nothing of the group is on the disk, so nothing of it is answered with yes.
-      return { error: errorLine(thrown), count: calls.length };
+      return [{ error: errorLine(thrown), count: calls.length }];
     }
   }
 
@@ -78,9 +81,10 @@ function work(port: MessagePort, file: string): void {
     }
     const asked = calls.filter(({ method }) => method !== "close");
     if (asked.length > 0) {
-      const reply = run(asked);
-      port.postMessage(reply);
-      if ("values" in reply && asked.some(({ method }) => method === "removeBefore")) shrink();
+      const replies = run(asked);
+      for (const reply of replies) port.postMessage(reply);
+      const isDone = replies.every((reply) => "values" in reply);
+      if (isDone && asked.some(({ method }) => method === "removeBefore")) shrink();
     }
     if (asked.length === calls.length) return;
     // Closing is no transaction: it has to work when the disk says no to everything else.
@@ -88,6 +92,12 @@ function work(port: MessagePort, file: string): void {
     port.close();
   });
   port.postMessage({ opened: true } satisfies Opened);
+}
+
+/** https://www.sqlite.org/rescode.html: all but those that say that a value is too big, not allowed or of a wrong type. */
+function isAboutDisk(thrown: unknown): boolean {
+  const { errcode } = thrown as { errcode?: number };
+  return errcode !== undefined && ![18, 19, 20].includes(errcode & 0xff);
 }
 
 if (parentPort === null) throw new TypeError("thread.ts is started by store.ts, as a worker");

@@ -77,8 +77,9 @@ function joinParts(parts: readonly (readonly Part[])[], material: Material): str
   return joined;
 }
 
+/** A NUL is written out: to many versions of node:sqlite a text ends there, and two ids would be one. */
 function checkLength(name: string | undefined): string | undefined {
-  if (name === undefined || name.length <= maxNameLength) return name;
+  if (name === undefined || name.length <= maxNameLength) return name?.replaceAll("\0", "\\u0000");
   throw new Refusal("shape-invalid", `an event type or delivery id of ${name.length} characters`, {
     faults: [
       { pointer: "#/", detail: `Event type and delivery id should have at most ${maxNameLength} characters` },

@@ -98,7 +98,7 @@ export function setJob(
 ): void {
   database
     .prepare(
-      `UPDATE jobs SET state = ?, attempts = ?, last_error = ?, finished_at = ?, owner = iif(?1 = 'running', 'somebody', NULL)
+      `UPDATE jobs SET state = ?, attempts = ?, last_error = ?, finished_at = ?, owner = ?
        WHERE delivery = ? AND handler = ?`,
     )
     .run(
@@ -106,6 +106,7 @@ export function setJob(
       more.attempts ?? 1,
       more.lastError ?? null,
       more.finishedAt ?? null,
+      state === "running" ? "somebody" : null,
       delivery,
       more.handler ?? "push",
     );

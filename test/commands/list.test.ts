@@ -211,12 +211,12 @@ for (const state of ["dead", "pending", "running"] as const) {
   test(`list --state ${state} shows the same when there are 20000 and 20001 such jobs`, async (t) => {
     const folder = openFolder(t);
     const fill = folder.database.prepare(`
-      WITH RECURSIVE count (n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM count WHERE n < ?2)
+      WITH RECURSIVE count (n) AS (SELECT ? UNION ALL SELECT n + 1 FROM count WHERE n < ?)
       INSERT INTO deliveries (source, sender, id, event, digest, received_at, form, headers, body)
       SELECT 'default', 'github', 'id-' || n, 'push', x'', 1000 * n, 0, '{}', x'' FROM count`);
     const addJobs = folder.database.prepare(`
       INSERT INTO jobs (delivery, handler, state, next_attempt_at)
-      SELECT number, 'push', ?1, 0 FROM deliveries WHERE number BETWEEN ?2 AND ?3`);
+      SELECT number, 'push', ?, 0 FROM deliveries WHERE number BETWEEN ? AND ?`);
     fill.run(1, 20_003);
     addJobs.run(state, 1, 20_000);
     const text = await run(list, ["--state", state, "--limit", "2"]);

@@ -499,7 +499,6 @@ for (const name of [
   "__proto__",
   "constructor",
   "'; DROP TABLE jobs; --",
-  "a\u0000b",
   '"',
   "𝄞é",
   "[]",

@@ -107,6 +107,38 @@ test("what is given to the store is there once it has answered, whatever came wi
   await store.close();
 });
 
+test("nothing at all is kept too: an empty body that comes alone, and a refused request without one", async () => {
+  const file = join(freshFolder(), "inbox.db");
+  const store = await openStore(file);
+  assert.equal(await store.accept(delivery("empty", Buffer.alloc(0))), "accepted");
+  const refused = { source: "default", receivedAt: 1, reason: "body-not-json", head: "{}" };
+  assert.equal(await store.quarantine({ ...refused, body: Buffer.alloc(0) }), true);
+  assert.deepEqual(storedIn(file), [{ id: "empty", body: "", repeats: 0 }]);
+  await store.close();
+});
+
+test("a call that cannot be done takes none of those that came with it along", async () => {
+  const file = join(freshFolder(), "inbox.db");
+  const store = await openStore(file);
+  const bad = { ...delivery("bad"), source: null as unknown as string };
+  const unbindable = { ...delivery("unbindable"), event: {} as string };
+  const outcomes = await Promise.allSettled([
+    store.accept(delivery("1")),
+    store.accept(bad),
+    store.accept(delivery("2")),
+    store.accept(unbindable),
+    store.accept(delivery("3")),
+  ]);
+  const seen = outcomes.map((one) => (one.status === "fulfilled" ? one.value : one.reason.code));
+  const no = "storage-unavailable";
+  assert.deepEqual(seen, ["accepted", no, "accepted", no, "accepted"]);
+  assert.deepEqual(
+    storedIn(file).map(({ id }) => id),
+    ["1", "2", "3"],
+  );
+  await store.close();
+});
+
 test("close() finishes what was asked for before it", async () => {
   const file = join(freshFolder(), "inbox.db");
   const store = await openStore(file);

@@ -82,6 +82,14 @@ for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty"]) {
   });
 }
 
+test("a NUL in a name is written out: no two names become one where texts end at a NUL", () => {
+  assert.equal(eventOf('{"action":"a\\u0000b"}', { "x-github-event": "push" }).type, "push.a\\u0000b");
+  const ids = ["x", "y"].map(
+    (end) => message({ id: `m\0${end}`, status: "queued", deliveredAt: "2026-01-01T00:00:00Z" }).id,
+  );
+  assert.deepEqual(ids, ["m\\u0000x.queued", "m\\u0000y.queued"]);
+});
+
 test("a payload without own fields has no inherited ones either", () => {
   assert.throws(() => message({ __proto__: { id: "x", status: "queued" } }), { code: "shape-invalid" });
   assert.equal(eventOf('"a string"', { "x-github-event": "push" }).type, "push");
