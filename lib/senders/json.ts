@@ -17,6 +17,9 @@ export type Member = {
   readonly valueEnd: number;
 };
 
+/** Members beyond these are checked and not noted: a body of 25 MB can have millions. */
+export const maxMembers = 1000;
+
 const none = -1;
 const tab = 0x09;
 const lineFeed = 0x0a;
@@ -47,7 +50,8 @@ const escapes = new Set(Buffer.from('"\\/bfnrt'));
 
 /**
  * @param from where the text begins: behind a byte order mark
- * @returns undefined when it is not JSON; no members for what is JSON and no object
+ * @returns undefined when it is not JSON; no members for what is JSON and no object; one more than `maxMembers` for
+ * an object that has more
  */
 export function findMembers(bytes: Uint8Array, from: number): Member[] | undefined {
   const members: Member[] = [];
@@ -81,7 +85,7 @@ export function findMembers(bytes: Uint8Array, from: number): Member[] | undefin
       isNext = byte === comma;
       if (!isNext && byte !== (isObject ? closeBrace : closeBracket)) return undefined;
       if (depth === 1 && nameStart !== none) {
-        members.push({ nameStart, nameEnd, valueStart, valueEnd: at });
+        if (members.length <= maxMembers) members.push({ nameStart, nameEnd, valueStart, valueEnd: at });
         nameStart = none;
       }
       at = skipSpace(bytes, at + 1);

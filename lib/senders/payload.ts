@@ -11,7 +11,7 @@
  */
 import { Refusal } from "../refusal.ts";
 import { fieldAt } from "./field.ts";
-import { findMembers, type Member } from "./json.ts";
+import { findMembers, type Member, maxMembers } from "./json.ts";
 
 /**
  * payload             a form whose first field, `payload`, holds JSON; anything else is JSON
@@ -74,7 +74,8 @@ export function readPayload(body: Buffer, form: FormUse | undefined): Payload {
   }
   function field(path: string): unknown {
     const [name = ""] = path.split(".", 1);
-    if (members.length === 0 || name === "*") return fieldAt(whole(), path);
+    const isNoted = members.length > 0 && members.length <= maxMembers;
+    if (!isNoted || name === "*") return fieldAt(whole(), path);
     const member = memberNamed(body, members, name);
     if (member === undefined) return undefined;
     const value: unknown = JSON.parse(body.toString("utf8", member.valueStart, member.valueEnd));

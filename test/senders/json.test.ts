@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fieldAt } from "../../lib/senders/field.ts";
-import { findMembers } from "../../lib/senders/json.ts";
+import { findMembers, maxMembers } from "../../lib/senders/json.ts";
 import { readPayload } from "../../lib/senders/payload.ts";
 import { lehmer } from "../random.ts";
 
@@ -219,6 +219,18 @@ for (const text of objects) {
     const whole = parsed(body)?.value;
     for (const path of paths) assert.deepEqual(payload.field(path), fieldAt(whole, path), path);
     assert.deepEqual(payload.whole(), whole);
+  });
+}
+
+for (const count of [maxMembers, maxMembers + 1, 100_000]) {
+  test(`a field is found among ${count} members, first or last, and the last of two counts`, () => {
+    const names = Array.from({ length: count - 2 }, (_, index) => `"k${index}":${index}`);
+    const body = Buffer.from(`{"a":1,${names.join(",")},"a":2}`);
+    const payload = readPayload(body, undefined);
+    const found = ["a", "k0", `k${count - 3}`, "no"].map((path) => payload.field(path));
+    assert.deepEqual(found, [2, 0, count - 3, undefined]);
+    assert.equal(findMembers(body, 0)?.length, Math.min(count, maxMembers + 1));
+    assert.equal(isTaken(body.subarray(0, -1)), false);
   });
 }
 
