@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { drawChart } from "./bench/chart.ts";
+import { drawChart, maxNameLength } from "./bench/chart.ts";
+import * as contestants from "./bench/contestants.ts";
 import { type Contestant, ceiling, receiver, receiverWithoutStore } from "./bench/contestants.ts";
 import { nodeGenerator } from "./bench/load.ts";
 import { compare } from "./bench/measurements/compare.ts";
@@ -128,4 +129,13 @@ test("the chart has a bar for each kind of connection, as long as its ratio", ()
   );
   assert.deepEqual(lengths, [200, 400, 100, 200]);
   assert.match(svg, />a &amp; b</);
+});
+
+test("no server's name is too long for the chart", () => {
+  const named = [...Object.values(contestants), ...contestants.peers].filter((one) => "name" in one);
+  assert.ok(named.length > 10);
+  assert.deepEqual(
+    named.filter(({ name }) => name.length > maxNameLength),
+    [],
+  );
 });

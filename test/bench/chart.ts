@@ -11,8 +11,10 @@ export type Bar = {
   readonly ratios: Readonly<Record<Kind, number>>;
 };
 
-const width = 760;
-const left = 300;
+const width = 820;
+const left = 360;
+/** Longer names would be cut off. */
+export const maxNameLength = 46;
 const barHeight = 11;
 const rowHeight = 38;
 const top = 74;
@@ -44,7 +46,7 @@ export function drawChart(bars: readonly Bar[]): string {
 ${legend.join("\n")}
 ${bars.map((bar, index) => drawRow(bar, top + index * rowHeight, scale)).join("\n")}
 <line class="line" x1="${left}" x2="${left}" y1="${top - 8}" y2="${height - 30}"/>
-<text class="quiet" x="16" y="${height - 12}">Blue: on the disk before the answer. Grey: verified and parsed, kept nowhere.</text>
+<text class="quiet" x="16" y="${height - 12}">Blue: on the disk before the answer. Grey: verified and kept nowhere.</text>
 </svg>
 `;
 }
