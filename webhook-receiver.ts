@@ -54,7 +54,8 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
   if (echo !== undefined) return echo;
   if (method !== "POST") throw new Refusal("method-not-allowed", method, { allow: allowedMethods(source) });
 
-  // 3. How long is the body (411, 413: the operator's limit or the sender's), and what do the headers claim (401)? All before we hold a byte of it.
+  // 3. How long is the body (411, 413: the operator's limit or the sender's), and what do the headers claim (401)?
+  // All before we hold a byte of it.
   const length = readContentLength(headers, Math.min(settings.maxBodyBytes, source.maxBodyBytes));
   if (mayBeFormHandshake(source, arrival, length)) {
     return answerForm(source, await readWhole(arrival, length));

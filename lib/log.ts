@@ -52,18 +52,15 @@ export function openLog(
     waiting += renderSafely(render, now(), level, message, fields);
   }
 
-  function bind(bound: Fields | undefined): Log {
-    const all = (fields: Fields = {}) => (bound === undefined ? fields : { ...bound, ...fields });
-    return {
-      info: (message, fields) => add("info", message, all(fields)),
-      warn: (message, fields) => add("warn", message, all(fields)),
-      error: (message, fields) => add("error", message, all(fields)),
-      with: (fields) => bind(all(fields)),
-      flush,
-    };
-  }
+  const bind = (bound: Fields): Log => ({
+    info: (message, fields) => add("info", message, { ...bound, ...fields }),
+    warn: (message, fields) => add("warn", message, { ...bound, ...fields }),
+    error: (message, fields) => add("error", message, { ...bound, ...fields }),
+    with: (fields) => bind({ ...bound, ...fields }),
+    flush,
+  });
 
-  return bind(undefined);
+  return bind({});
 }
 
 /** An error for a log field: its stack, or whatever else was thrown. Whatever that is, this does not throw. */
@@ -96,9 +93,8 @@ function renderSafely(render: Render, time: Date, level: Level, message: string,
 
 function renderJson(time: Date, level: Level, message: string, fields: Fields): string {
   const own = { time: time.toISOString(), level, message };
-  const line: Fields = { ...own, ...fields };
-  // The line's own names are not to be overwritten by a field: handlers log what came from outside.
-  if ("time" in fields || "level" in fields || "message" in fields) Object.assign(line, own);
+  // The line's own names first, and not to be overwritten by a field: handlers log what came from outside.
+  const line: Fields = { ...own, ...fields, ...own };
   // Calling `redact` for every field takes three times as long as the rest, and most lines hold nothing for it.
   return `${JSON.stringify(line, isHarmless(line) ? undefined : redact)}\n`;
 }

@@ -11,7 +11,7 @@ import { isPrivateAllowed } from "./allow-private.ts";
 import { defaultEnvFile, hasPlainLine, loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
 import type { Format } from "./log.ts";
 import { OperatorError, quoted, usageError } from "./operator-error.ts";
-import { readSources, type Source } from "./sources.ts";
+import { readSources, type Source, variableFor } from "./sources.ts";
 
 export type Settings = {
   readonly host: string;
@@ -166,7 +166,7 @@ function unknownVariables(environment: NodeJS.ProcessEnv): string[] {
 }
 
 function variableOf(flag: Flag): string {
-  return `WEBHOOK_${flag.toUpperCase().replaceAll("-", "_")}`;
+  return variableFor("WEBHOOK_", flag);
 }
 
 function readPort({ text, name }: Given): number {

@@ -20,6 +20,7 @@ import { Refusal } from "../refusal.ts";
 import { readCustomSender } from "../senders/custom.ts";
 import type { Sender } from "../senders/sender.ts";
 import { senders } from "../senders/table.ts";
+import { variableFor } from "../sources.ts";
 import { counted, inboxFlags, inboxHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
 
 const help = `show: everything about a delivery, without its secrets
@@ -100,7 +101,7 @@ function isAt(place: string, name: string): boolean {
 
 /** The row of a sender, or of one that a variable describes. */
 function senderOf(name: string, environment: NodeJS.ProcessEnv): Sender | undefined {
-  const variable = `WEBHOOK_SENDER_${name.toUpperCase().replaceAll("-", "_")}`;
+  const variable = variableFor("WEBHOOK_SENDER_", name);
   const description = environment[variable];
   const known = senders.find((sender) => sender.name === name);
   return known ?? (description === undefined ? undefined : readCustomSender(name, variable, description));

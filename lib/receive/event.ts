@@ -41,7 +41,7 @@ export function readEvent(delivery: Delivery): ArrivedEvent {
   const { sender, source, headers, body } = delivery;
   const payload = readPayload(body, sender.form);
   if (sender.shape !== undefined) checkShape(sender.shape, payload);
-  const type = checkLength(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
+  const type = checkedName(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
   return {
     source: source.name,
     sender: sender.name,
@@ -59,7 +59,7 @@ export function readEvent(delivery: Delivery): ArrivedEvent {
  * @throws Refusal 422 when it is too long
  */
 export function readId(delivery: Delivery, payload: Payload): string | undefined {
-  return checkLength(joinParts(delivery.sender.id, materialOf(delivery, payload)));
+  return checkedName(joinParts(delivery.sender.id, materialOf(delivery, payload)));
 }
 
 function materialOf({ headers, body }: Delivery, payload: Payload): Material {
@@ -78,7 +78,7 @@ function joinParts(parts: readonly (readonly Part[])[], material: Material): str
 }
 
 /** A NUL is written out: to many versions of node:sqlite a text ends there, and two ids would be one. */
-function checkLength(name: string | undefined): string | undefined {
+function checkedName(name: string | undefined): string | undefined {
   if (name === undefined || name.length <= maxNameLength) return name?.replaceAll("\0", "\\u0000");
   throw new Refusal("shape-invalid", `an event type or delivery id of ${name.length} characters`, {
     faults: [

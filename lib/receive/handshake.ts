@@ -9,7 +9,7 @@ import { createHmac, type KeyObject } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import { formFields, type Payload } from "../senders/payload.ts";
 import type { FixedAnswer, Handshake } from "../senders/sender.ts";
-import type { Source } from "../sources.ts";
+import { type Source, variableFor } from "../sources.ts";
 import { type Answer, emptyAnswer, jsonAnswer, textAnswer } from "./answer.ts";
 import { carriesSignature } from "./candidates.ts";
 import type { ArrivedEvent } from "./event.ts";
@@ -125,7 +125,7 @@ function isSigned({ senders }: Source, { headers }: Head): boolean {
 /** A second secret, chosen by the receiver's owner. */
 function checkVerifyToken({ name, verifyToken }: Source, given: string): void {
   if (verifyToken === undefined) {
-    const variable = `WEBHOOK_VERIFY_TOKEN_${name.toUpperCase().replaceAll("-", "_")}`;
+    const variable = variableFor("WEBHOOK_VERIFY_TOKEN_", name);
     throw new Refusal("verify-token-mismatch", `${variable} is not set`);
   }
   if (!isSameToken(Buffer.from(given), verifyToken)) {

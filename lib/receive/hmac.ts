@@ -5,7 +5,7 @@
  * under load that costs more than hashing 8 KB does. Here a secret's two padded keys are made once, and a message
  * is two calls of a plain hash. That both give the same, and what RFC 4231 says, is in `test/receive/hmac.test.ts`.
  */
-import { createHmac, hash, type KeyObject } from "node:crypto";
+import { createHmac, type Hmac, hash, type KeyObject } from "node:crypto";
 
 export type DigestName = "sha256" | "sha1";
 
@@ -24,13 +24,15 @@ const scratch = Buffer.alloc(blockBytes + maxOneShotBytes);
 /** @param pieces the message, in its order */
 export function hmacOf(digest: DigestName, key: KeyObject, pieces: readonly Buffer[]): Buffer {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  if (length > maxOneShotBytes) {
-    const hmac = createHmac(digest, key);
-    for (const piece of pieces) hmac.update(piece);
-    return hmac.digest();
-  }
+  if (length > maxOneShotBytes) return fed(createHmac(digest, key), pieces).digest();
   const { inner, outer } = padded[digest].get(key) ?? padKey(digest, key);
   return hashBehind(digest, outer, [hashBehind(digest, inner, pieces)]);
+}
+
+/** @returns the same HMAC, with the pieces behind what it has already */
+export function fed(hmac: Hmac, pieces: readonly Buffer[]): Hmac {
+  for (const piece of pieces) hmac.update(piece);
+  return hmac;
 }
 
 function hashBehind(digest: DigestName, paddedKey: Buffer, pieces: readonly Buffer[]): Buffer {

@@ -18,14 +18,15 @@ import {
   verify as verifyAsymmetric,
 } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import { once } from "../once.ts";
 import { Refusal } from "../refusal.ts";
 import { headerAt, lookUp, type Material, type Part } from "../senders/part.ts";
-import { looksLikeJson, type Payload, readPayload } from "../senders/payload.ts";
+import { looksLikeJson, readPayload } from "../senders/payload.ts";
 import type { ReadyScheme, ReadySender } from "../senders/ready.ts";
 import type { Secret, Source } from "../sources.ts";
 import { carriesSignature, readBodySignature, readHeaderSignatures, signedParam } from "./candidates.ts";
 import { checkTime } from "./freshness.ts";
-import { type DigestName, hmacOf, maxOneShotBytes } from "./hmac.ts";
+import { type DigestName, fed, hmacOf, maxOneShotBytes } from "./hmac.ts";
 
 /** The request's head, as far as it matters here. `rawHeaders` shows what `headers` hides: doubled names. */
 export type Head = {
@@ -157,7 +158,7 @@ function fits(
     case "hmac-sha256":
     case "hmac-sha1": {
       const digest =
-        started === undefined ? hmacOf(digestOf(scheme), secret.key, rest) : finished(started, rest);
+        started === undefined ? hmacOf(digestOf(scheme), secret.key, rest) : fed(started, rest).digest();
       return anyOf(candidates, (candidate) => timingSafeEqual(candidate, digest));
     }
     case "ed25519":
@@ -185,11 +186,6 @@ function sha256(bytes: Buffer): Buffer {
   return createHash("sha256").update(bytes).digest();
 }
 
-function finished(hmac: Hmac, rest: readonly Buffer[]): Buffer {
-  for (const piece of rest) hmac.update(piece);
-  return hmac.digest();
-}
-
 function digestOf({ algorithm }: ReadyScheme): DigestName {
   return algorithm === "hmac-sha1" ? "sha1" : "sha256";
 }
@@ -200,11 +196,7 @@ function startHashes(claim: Claim, scheme: ReadyScheme): readonly Hmac[] {
   if (scheme.before === undefined || isShort) return [];
   const beginning =
     scheme.before.length === 0 ? [] : pieces(scheme.before, materialOf(claim, Buffer.alloc(0)));
-  return claim.source.secrets.map(({ key }) => {
-    const hmac = createHmac(digestOf(scheme), key);
-    for (const piece of beginning) hmac.update(piece);
-    return hmac;
-  });
+  return claim.source.secrets.map(({ key }) => fed(createHmac(digestOf(scheme), key), beginning));
 }
 
 /**
@@ -235,17 +227,13 @@ function encodingOf({ kind }: Part): "latin1" | "utf8" {
 
 function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Material {
   const [scheme] = schemes;
-  let payload: Payload | undefined;
   return {
     method: head.method,
     url: `${source.publicUrl}${head.target}`,
     headers: head.headers,
     param: (name) => (scheme === undefined ? undefined : signedParam(scheme, head.headers, name)),
     body,
-    payload: () => {
-      payload ??= readPayload(body, sender.form);
-      return payload;
-    },
+    payload: once(() => readPayload(body, sender.form)),
   };
 }
 

@@ -9,6 +9,7 @@
  * Most bodies come here after their signature held. The exceptions sign what is inside the body, or put the
  * signature itself there (Twilio, Mailgun, Microsoft Graph): their rows have a lower size limit.
  */
+import { once } from "../once.ts";
 import { Refusal } from "../refusal.ts";
 import { fieldAt } from "./field.ts";
 import { findMembers, type Member, maxMembers } from "./json.ts";
@@ -67,11 +68,7 @@ export function readPayload(body: Buffer, form: FormUse | undefined): Payload {
   const fromForm = parseForm(body, form);
   if (fromForm !== undefined) return builtPayload(fromForm.value);
   const members = findMembers(body, textStart(body)) ?? refuse(body);
-  let built: { value: unknown } | undefined;
-  function whole(): unknown {
-    built ??= { value: parseJson(body, body.toString("utf8")) };
-    return built.value;
-  }
+  const whole = once(() => parseJson(body));
   function field(path: string): unknown {
     const [name = ""] = path.split(".", 1);
     const isNoted = members.length > 0 && members.length <= maxMembers;
@@ -95,7 +92,7 @@ export function builtPayload(value: unknown): Payload {
  */
 export function parsePayload(body: Buffer, form: FormUse | undefined): unknown {
   const fromForm = parseForm(body, form);
-  return fromForm === undefined ? parseJson(body, body.toString("utf8")) : fromForm.value;
+  return fromForm === undefined ? parseJson(body) : fromForm.value;
 }
 
 /** What is in a form; undefined when the body is none that this sender sends. */
@@ -107,7 +104,7 @@ function parseForm(body: Buffer, form: FormUse | undefined): { value: unknown } 
   return { value: Object.fromEntries(formFields(body)) };
 }
 
-function parseJson(body: Buffer, json: string): unknown {
+function parseJson(body: Buffer, json = body.toString("utf8")): unknown {
   // RFC 8259 §8.1: JSON is UTF-8. An odd byte becomes U+FFFD: the signature held, so the event is not thrown away.
   try {
     // RFC 8259 §8.1 again: a parser may ignore a byte order mark, and senders on Windows send one.

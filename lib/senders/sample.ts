@@ -3,7 +3,7 @@
  * what the sender would write. Headers, time and signature are for `sign.ts`.
  */
 import { fieldAt, setField } from "./field.ts";
-import { readySender } from "./ready.ts";
+import { type ReadySender, readySender } from "./ready.ts";
 import type { Sender } from "./sender.ts";
 
 /** So that whoever finds it in a log knows where it comes from. */
@@ -11,18 +11,19 @@ const text = "a test delivery of webhook-receiver";
 
 /** A small JSON body that the receiver takes for an event of this type, where the body says the type. */
 export function sampleBody(sender: Sender, type: string, id: string): Buffer {
-  const { event } = readySender(sender);
-  const places = event.map(([first]) => first);
+  const ready = readySender(sender);
+  const places = ready.event.map(([first]) => first);
+  const names = namesOf(type, places.length);
   const isArray = places.some((place) => place?.kind === "field" && place.name.startsWith("*."));
   const payload: unknown = isArray ? [{}] : {};
   for (const [index, place] of places.entries()) {
-    const name = namesOf(type, places.length)[index];
+    const name = names[index];
     if (name === undefined) continue;
     if (place?.kind === "field") setField(payload, place.name, name);
     // The first key of all (Telegram): it has to be there before any other.
     if (place?.kind === "keyBeside") setField(payload, name, { text });
   }
-  const idField = idFieldOf(sender, payload);
+  const idField = idFieldOf(ready, payload);
   if (idField !== undefined) setField(payload, idField, id);
   setField(payload, isArray ? "*.text" : "text", text);
   return Buffer.from(JSON.stringify(payload));
@@ -40,17 +41,18 @@ function namesOf(type: string, partCount: number): string[] {
  * @returns undefined when the id belongs into the payload, and that is no JSON object
  */
 export function bodyWithId(sender: Sender, body: Buffer, id: string): Buffer | undefined {
-  if (idFieldOf(sender, undefined) === undefined) return body;
+  const ready = readySender(sender);
+  if (idFieldOf(ready, undefined) === undefined) return body;
   const payload = parseObject(body);
-  const field = idFieldOf(sender, payload);
+  const field = idFieldOf(ready, payload);
   if (payload === undefined || field === undefined) return undefined;
   setField(payload, field, id);
   return Buffer.from(JSON.stringify(payload));
 }
 
 /** Of several fields, the one that is there. */
-function idFieldOf(sender: Sender, payload: unknown): string | undefined {
-  const [alternatives = []] = readySender(sender).id;
+function idFieldOf({ id }: ReadySender, payload: unknown): string | undefined {
+  const [alternatives = []] = id;
   const fields = alternatives.flatMap(({ kind, name }) => (kind === "field" ? [name] : []));
   return fields.find((name) => fieldAt(payload, name) !== undefined) ?? fields[0];
 }

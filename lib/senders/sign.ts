@@ -3,6 +3,7 @@
  * receiver and for sending events on.
  */
 import { createHash, createHmac, type KeyObject, sign as signAsymmetric } from "node:crypto";
+import { once } from "../once.ts";
 import { Refusal } from "../refusal.ts";
 import { fieldAt, setField } from "./field.ts";
 import { lookUp, type Material, type Part } from "./part.ts";
@@ -127,12 +128,4 @@ function urlWithHash({ bodyHashParameter }: ReadyScheme, { url, body }: Outgoing
   if (bodyHashParameter === undefined || !looksLikeJson(body)) return url;
   const hash = createHash("sha256").update(body).digest("hex");
   return `${url}${url.includes("?") ? "&" : "?"}${bodyHashParameter}=${hash}`;
-}
-
-function once<Value>(make: () => Value): () => Value {
-  let made: { value: Value } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
 }
