@@ -3,14 +3,12 @@
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cloneProject, environment, followPage, lessonFolder, readExercises, startReceiver } from "./page.ts";
-import { projectFolder } from "./receiver.ts";
+import { closedPort, listenLocally, projectFolder } from "./receiver.ts";
 
 const page = readFileSync(join(lessonFolder, "README.md"), "utf8");
 const allScripts = readdirSync(lessonFolder).filter((name) => name.endsWith(".sh"));
@@ -98,11 +96,7 @@ test("every script fails against a receiver that says yes to everything", async 
     request.on("error", () => {}); // the one that announces more than it sends
     if (request.headers["content-length"] === "99999999") response.end("{}");
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => server.close());
-  t.after(() => server.closeAllConnections());
-  const { port } = server.address() as AddressInfo;
+  const port = await listenLocally(t, server);
   const target = { WEBHOOK_URL: `http://127.0.0.1:${port}/webhook`, WEBHOOK_SECRET: "any" };
   const runs = await Promise.all(numberedScripts.map((name) => runScript(folder, name, target)));
   const passed = runs.filter(({ exitCode, output }) => exitCode !== 1 || !output.includes("NOT OK: "));
@@ -116,12 +110,7 @@ test("without a receiver or without a secret, a script fails with a line that sa
   assert.equal(withoutSecret.exitCode, 1);
   assert.match(withoutSecret.output, /no secret: start the receiver, and run this in the same folder/);
 
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  const url = `http://127.0.0.1:${port}/webhook`;
+  const url = `http://127.0.0.1:${await closedPort()}/webhook`;
   const withoutReceiver = await runScript(folder, name, { WEBHOOK_URL: url, WEBHOOK_SECRET: "any" });
   assert.equal(withoutReceiver.exitCode, 1);
   assert.match(withoutReceiver.output, /curl: \(7\)/);

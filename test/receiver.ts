@@ -7,9 +7,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { Server as HttpServer } from "node:http";
+import type { Server as HttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { openLog } from "../lib/log.ts";
 import type { Handler, Handlers } from "../lib/process/handlers.ts";
@@ -285,6 +288,20 @@ export async function startProgram(
       return ended;
     },
   };
+}
+
+/**
+ * Listens on a free port of this machine until the test is over.
+ * @returns the port
+ */
+export async function listenLocally(t: TestContext, server: HttpServer | HttpsServer): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
 }
 
 /** A port that nobody listens on: to be refused there, or for a server that cannot look for one itself. */

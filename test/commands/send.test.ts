@@ -4,15 +4,15 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { send } from "../../lib/commands/send.ts";
 import { verify } from "../../lib/commands/verify.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
 import { senders } from "../../lib/senders/table.ts";
-import { openTestReceiver, projectFolder, secret, type TestReceiver } from "../receiver.ts";
-import { ed25519, keys, secretVariables } from "../senders/keys.ts";
+import { listenLocally, projectFolder, secret, type TestReceiver } from "../receiver.ts";
+import { type Handled, openForAllSenders, publicUrl } from "../senders/all-senders.ts";
+import { ed25519, keys } from "../senders/keys.ts";
 import { openFolder } from "./folder.ts";
 
 const program = join(projectFolder, "webhook-receiver.ts");
@@ -54,13 +54,7 @@ async function openTarget(
     requests.push({ method, url, headers, rawHeaders, body: Buffer.concat(chunks) });
     respond(response, requests.length);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const port = await listenLocally(t, server);
   return { url: `http://127.0.0.1:${port}/webhook`, requests, longest: () => longest };
 }
 
@@ -72,18 +66,10 @@ function only({ requests }: Target): Captured {
 
 // ---- Every sender, at a receiver that takes them all ----
 
-const publicUrl = "https://hooks.example.com/base";
-const handled: { type: string; id: string; body: Buffer; sender: string }[] = [];
+const handled: Handled[] = [];
 let receiver: TestReceiver;
 before(async () => {
-  receiver = await openTestReceiver({
-    environment: { ...secretVariables, WEBHOOK_PUBLIC_URL: publicUrl },
-    handlers: {
-      "*": ({ type, id, body, sender }) => {
-        handled.push({ type, id, body, sender });
-      },
-    },
-  });
+  receiver = await openForAllSenders(handled);
 });
 after(() => receiver.stop());
 

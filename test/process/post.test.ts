@@ -11,7 +11,7 @@ import { type TestContext, test } from "node:test";
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from "node:tls";
 import { openPost, type Post, sharedPost } from "../../lib/process/post.ts";
 import { AddressRefused } from "../../lib/process/safe-address.ts";
-import { closedPort } from "../receiver.ts";
+import { closedPort, listenLocally } from "../receiver.ts";
 import { answers, openTargetServer, resets, stalls } from "./target-server.ts";
 
 /** The compiler's word that `fetch` will do where a `Post` is wanted. */
@@ -282,14 +282,8 @@ async function openSecureServer(t: TestContext) {
     request.resume().on("end", () => response.end());
   });
   server.on("tlsClientError", () => {});
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    setDefaultCACertificates(before);
-    server.closeAllConnections();
-    server.close();
-  });
-  return { port: (server.address() as AddressInfo).port, seen };
+  t.after(() => setDefaultCACertificates(before));
+  return { port: await listenLocally(t, server), seen };
 }
 
 test("over TLS the server is asked for by its name, and its certificate has to be for that", async (t) => {

@@ -2,10 +2,9 @@
  * A server to send to. It answers the first request in the first of the given ways, the second in the second, and
  * all further ones in the last; and it keeps what it got.
  */
-import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
+import { listenLocally } from "../receiver.ts";
 
 export type Received = {
   readonly method: string | undefined;
@@ -41,13 +40,7 @@ export async function openTargetServer(t: TestContext, ...ways: Way[]): Promise<
     for (const look of lookers) look();
     way(response);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const port = await listenLocally(t, server);
   const reaches = (count: number): Promise<void> =>
     new Promise((resolve) => {
       const look = (): void => {

@@ -7,27 +7,19 @@ import { readySender } from "../../lib/senders/ready.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
 import { sign } from "../../lib/senders/sign.ts";
 import { senders } from "../../lib/senders/table.ts";
-import { openTestReceiver, type TestReceiver } from "../receiver.ts";
-import { ed25519, keys, secretVariables } from "./keys.ts";
+import type { TestReceiver } from "../receiver.ts";
+import { type Handled, openForAllSenders, publicUrl } from "./all-senders.ts";
+import { ed25519, keys } from "./keys.ts";
 
 /** One clock for the payloads and the signatures. */
 const now = new Date();
-const publicUrl = "https://hooks.example.com/base";
 const pathOf = (sender: Sender) => `/webhook/${sender.name}`;
 let count = 0;
-const handled: { type: string; id: string; body: Buffer; sender: string }[] = [];
+const handled: Handled[] = [];
 let receiver: TestReceiver;
 
 before(async () => {
-  receiver = await openTestReceiver({
-    environment: { ...secretVariables, WEBHOOK_PUBLIC_URL: publicUrl },
-    handlers: {
-      "*": ({ type, id, body, sender }) => {
-        handled.push({ type, id, body, sender });
-      },
-    },
-    maxBodyBytes: 5 * 1024 * 1024,
-  });
+  receiver = await openForAllSenders(handled, { maxBodyBytes: 5 * 1024 * 1024 });
 });
 after(() => receiver.stop());
 

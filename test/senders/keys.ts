@@ -2,6 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import type { KeyFormat } from "../../lib/senders/sender.ts";
 import { senders } from "../../lib/senders/table.ts";
+import { variableFor } from "../../lib/sources.ts";
 
 export const ed25519 = generateKeyPairSync("ed25519");
 const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -27,8 +28,5 @@ export const keys: Record<KeyFormat, { verify: string; sign: string }> = {
 };
 
 export const secretVariables: Readonly<Record<string, string>> = Object.fromEntries(
-  senders.map(({ name, key }) => [
-    `WEBHOOK_SECRET_${name.toUpperCase().replaceAll("-", "_")}`,
-    keys[key].verify,
-  ]),
+  senders.map(({ name, key }) => [variableFor("WEBHOOK_SECRET_", name), keys[key].verify]),
 );

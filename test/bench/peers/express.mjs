@@ -1,5 +1,5 @@
 import express from "express";
-import { isAuthentic } from "./verify.mjs";
+import { isAuthentic } from "../servers/authentic.ts";
 
 const app = express();
 app.post("/webhook", express.raw({ type: "*/*", limit: "25mb" }), (request, response) => {

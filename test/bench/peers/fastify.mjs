@@ -1,5 +1,5 @@
 import Fastify from "fastify";
-import { isAuthentic } from "./verify.mjs";
+import { isAuthentic } from "../servers/authentic.ts";
 
 const app = Fastify({ bodyLimit: 25 * 1024 * 1024 });
 app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) =>

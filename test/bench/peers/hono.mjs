@@ -1,6 +1,6 @@
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
-import { isAuthentic } from "./verify.mjs";
+import { isAuthentic } from "../servers/authentic.ts";
 
 const app = new Hono();
 app.post("/webhook", async (context) => {

@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import { createNodeMiddleware, Webhooks } from "@octokit/webhooks";
-import { secret } from "./verify.mjs";
+import { secret } from "../servers/authentic.ts";
 
 // It verifies and parses by itself. Its own log would write a line for each refused delivery only.
 const webhooks = new Webhooks({ secret });

@@ -3,10 +3,10 @@
  * answers written together after a quiet turn. No routes, no limits, no time-outs, one secret, one kind of sender.
  * What the receiver is slower than this is the price of everything else that it does.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { openGathering } from "../../../lib/receive/gathering.ts";
+import { isAuthentic } from "./authentic.ts";
 
 type Outgoing = { readonly response: ServerResponse; readonly status: number; readonly line: string };
 
@@ -23,9 +23,7 @@ const server = createServer((request, response) => {
 });
 
 function decide({ headers }: IncomingMessage, body: Buffer): { status: number; line: string } {
-  const expected = createHmac("sha256", String(process.env.WEBHOOK_SECRET)).update(body).digest();
-  const given = Buffer.from(String(headers["x-hub-signature-256"]).slice("sha256=".length), "hex");
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return { status: 401, line: "" };
+  if (!isAuthentic(body, headers["x-hub-signature-256"])) return { status: 401, line: "" };
   const { action } = JSON.parse(body.toString()) as { action?: unknown };
   const id = headers["x-github-delivery"];
   return { status: 200, line: `${JSON.stringify({ time: new Date(), message: "accepted", id, action })}\n` };
