@@ -12,14 +12,27 @@ const maxLingerMilliseconds = 5_000;
 const maxLingerBytes = 32 * 1024 * 1024;
 
 /**
- * To be called before a connection's last answer is written, which has to say `Connection: close`: Node ends a
- * socket after its last answer by calling `destroySoon()`, and here that becomes the half-close.
+ * To be called before a connection's last answer is written, which has to say `Connection: close`: here Node's
+ * `destroySoon()` becomes the half-close.
  */
 export function lingerAfterAnswer(socket: Socket): void {
   socket.destroySoon = () => {
     if (socket.writableEnded) socket.destroy();
     else halfClose(socket);
   };
+}
+
+/**
+ * To be called for every connection. Node calls `destroySoon()` when a connection's last answer is in the kernel's
+ * hands, and would shut our side down, wait a turn and then close. Closing at once puts the same bytes on the wire
+ * and saves a system call and that turn, for every sender that opens a connection for each delivery.
+ */
+export function closeAfterAnswer(socket: Socket): void {
+  socket.destroySoon = destroyNow;
+}
+
+function destroyNow(this: Socket): void {
+  this.destroy();
 }
 
 /** Ends our side, with `last` as its last words, and gives the other side a while to end its own. */

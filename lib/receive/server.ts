@@ -14,7 +14,7 @@ import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
 import { type BodyReading, openBodyBudget, readBody } from "./body.ts";
 import { openGathering } from "./gathering.ts";
 import { checkHead, declaresBody, type Expectation, parserRefusal, pathOf, targetOf } from "./head.ts";
-import { halfClose, lingerAfterAnswer } from "./linger.ts";
+import { closeAfterAnswer, halfClose, lingerAfterAnswer } from "./linger.ts";
 import { listenOn } from "./listen.ts";
 
 /** One request whose head has arrived. */
@@ -61,7 +61,7 @@ const chunkOverheadBytes = 256;
 const maxHeaderBytes = 16 * 1024;
 /** Longer than the 60 s after which proxies let go of an idle connection: the proxy must be the one to close. */
 const keepAliveSeconds = 65;
-/** An answer waits at most this long for others to be written with. */
+/** A body that is there waits at most this long for others, and so does an answer. */
 const maxGatherMilliseconds = 2;
 /** Connections that the kernel had accepted when the stop came still bring their request in this time. */
 const stopGraceMilliseconds = 150;
@@ -76,14 +76,14 @@ type Connection = {
   broken?: Refusal;
 };
 
-type Outgoing = { readonly response: ServerResponse; readonly answer: Answer; readonly isLast: boolean };
-
 /**
  * @param receive answers whatever comes to `/webhook…`; whatever it throws is answered, logged and survived
  */
 export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   const budget = openBodyBudget(limits.maxHeldBodyBytes);
-  const answers = openGathering<Outgoing>({ maxWaitMilliseconds: maxGatherMilliseconds }, writeAnswers);
+  const together = openGathering<() => void>({ maxWaitMilliseconds: maxGatherMilliseconds }, (steps) => {
+    for (const step of steps) step();
+  });
   const connections = new Map<Socket, Connection>();
   /** Every exchange that is under way, also those whose client has gone. */
   const unfinished = new Set<Promise<void>>();
@@ -111,8 +111,9 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
   Object.assign(server, { httpAllowHalfOpen: true });
 
   server.on("connection", (socket) => {
-    answers.stir();
+    together.stir();
     connections.set(socket, {});
+    closeAfterAnswer(socket);
     // Node takes its own listener away when its parser gives up, and for a CONNECT: a reset must not end the program.
     socket.on("error", () => {});
     socket.on("close", () => connections.delete(socket));
@@ -133,7 +134,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
 
   /** Requests of one connection are answered one after the other, also when they were sent without waiting. */
   function begin(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
-    answers.stir();
+    together.stir();
     const connection = connections.get(request.socket) ?? {};
     const start = () => exchange(connection, request, response, expectation);
     const done = connection.latest === undefined ? start() : connection.latest.then(start);
@@ -166,7 +167,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     async function readBodyOf(length: number, take: (chunk: Buffer) => void): Promise<void> {
       if (expectation === "100-continue") response.writeContinue();
       const hold = (bytes: number): boolean => {
-        answers.stir();
+        together.stir();
         bodyBytes += bytes;
         heldBytes += bytes + chunkOverheadBytes;
         return budget.hold(bytes + chunkOverheadBytes);
@@ -178,6 +179,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       if (broken !== undefined && !reading.isComplete()) reading.breakOff(broken);
       await reading.done;
       isBodyRead = true;
+      await new Promise<void>(together.add);
     }
 
     const { method = "", url: target = "", headers, rawHeaders } = request;
@@ -215,7 +217,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       const milliseconds = Math.round((performance.now() - startedAt) * 100) / 100;
       logAnswer({ ...trail, status: answer.status, bytes: bodyBytes, milliseconds, remoteAddress });
     }
-    answers.add({ response, answer, isLast });
+    together.add(() => writeAnswer(response, answer, isLast));
     await closed;
     budget.release(heldBytes);
   }
@@ -232,15 +234,10 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     return receive;
   }
 
-  function writeAnswers(group: Outgoing[]): void {
-    for (const { response, answer, isLast } of group) {
-      const { status, headers, body } = answer;
-      response.writeHead(
-        status,
-        isLast || state !== "running" ? { ...headers, Connection: "close" } : headers,
-      );
-      response.end(body);
-    }
+  function writeAnswer(response: ServerResponse, { status, headers, body }: Answer, isLast: boolean): void {
+    const isClosing = isLast || state !== "running";
+    response.writeHead(status, isClosing ? { ...headers, Connection: "close" } : headers);
+    response.end(body);
   }
 
   /** Node's parser gave up on a connection: on a request's head, on what follows one, or on a late body. */
