@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { openDatabase } from "../../lib/keep/database.ts";
 import { type Incoming, inLine, openInbox } from "../../lib/keep/inbox.ts";
 import { lehmer } from "../random.ts";
+import { openHeld } from "./held.ts";
 
 const now = 1_700_000_000_000;
 const far = 1000;
@@ -12,7 +12,7 @@ const handlers = ["push", "*"];
 
 /** An empty inbox with its database, to look behind it. */
 function openEmpty() {
-  const database = openDatabase(":memory:");
+  const database = openHeld();
   const inbox = openInbox(database);
   return {
     database,

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { openDatabase } from "../../lib/keep/database.ts";
 import {
   maxQuarantineBytes,
   maxQuarantinePerSecond,
@@ -16,6 +15,7 @@ import {
 } from "../../lib/keep/quarantine.ts";
 import { openRetention } from "../../lib/keep/retention.ts";
 import { exchange, openTestReceiver, rawPost, sign } from "../receiver.ts";
+import { openHeld } from "./held.ts";
 
 function refused(more: Partial<Refused> = {}): Refused {
   return {
@@ -29,7 +29,7 @@ function refused(more: Partial<Refused> = {}): Refused {
 }
 
 function openEmpty() {
-  const database = openDatabase(":memory:");
+  const database = openHeld();
   const one = (sql: string) => ({ ...database.prepare(sql).get() });
   return {
     database,

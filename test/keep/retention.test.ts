@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { openDatabase } from "../../lib/keep/database.ts";
 import { openInbox } from "../../lib/keep/inbox.ts";
 import { openQuarantine } from "../../lib/keep/quarantine.ts";
 import { openRetention, retentionStepRows, startRetention } from "../../lib/keep/retention.ts";
@@ -14,9 +13,10 @@ import { openStore, type Store } from "../../lib/keep/store.ts";
 import { openLog } from "../../lib/log.ts";
 import { Refusal } from "../../lib/refusal.ts";
 import { parseLines } from "../receiver.ts";
+import { openHeld } from "./held.ts";
 
-function openEmpty(file = ":memory:") {
-  const database = openDatabase(file);
+function openEmpty(file?: string) {
+  const database = openHeld(file);
   const inbox = openInbox(database);
   const quarantine = openQuarantine(database);
   return {
