@@ -2,12 +2,12 @@
  * Gathers what belongs together in time: items are handed over in one go after a quiet turn of the event loop.
  *
  * Why together? What has to be done for a delivery is more code than a processor's caches hold. When eight are
- * verified one after the other, then parsed, then logged, then answered, seven find each step's code at hand: 1.1 to
- * 1.2 times the deliveries a second. And a single write of answers wakes their readers once.
+ * verified and parsed one after the other, then logged, then answered, seven find each step's code at hand: 1.1 to
+ * 1.2 times the deliveries a second. And answers that are written together wake their readers together.
  *
  * Why a quiet turn? libuv accepts one connection in a turn, and most senders open a connection for each
  * delivery: "everything of this turn" would be a group of one. So the group closes after a turn that brought
- * nothing new, or after `maxWaitMilliseconds`. A single caller waits one empty turn, some 20 µs.
+ * nothing new, or after `maxWaitMilliseconds`. A single caller waits an empty turn each time, some 20 µs.
  */
 
 export type Gathering<Item> = {
