@@ -179,7 +179,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
       if (broken !== undefined && !reading.isComplete()) reading.breakOff(broken);
       await reading.done;
       isBodyRead = true;
-      await new Promise<void>(together.add);
+      await new Promise<void>(together.add); // those whose bodies came together go on together
     }
 
     const { method = "", url: target = "", headers, rawHeaders } = request;
