@@ -28,11 +28,7 @@ export function lingerAfterAnswer(socket: Socket): void {
  * and saves a system call and that turn, for every sender that opens a connection for each delivery.
  */
 export function closeAfterAnswer(socket: Socket): void {
-  socket.destroySoon = destroyNow;
-}
-
-function destroyNow(this: Socket): void {
-  this.destroy();
+  socket.destroySoon = socket.destroy;
 }
 
 /** Ends our side, with `last` as its last words, and gives the other side a while to end its own. */

@@ -1,7 +1,8 @@
 /**
  * The work that no receiver can do without, written down as shortly as it goes: verify, parse, a line of log,
  * answers written together after a quiet turn. No routes, no limits, no time-outs, one secret, one kind of sender.
- * What the receiver is slower than this is the price of everything else that it does.
+ * It checks each body as it arrives, where the receiver waits for others; what the receiver is slower than this all
+ * the same is the price of everything else that it does.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
