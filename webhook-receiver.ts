@@ -15,16 +15,16 @@ import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
-import { startRetention } from "./lib/keep/retention.ts";
-import { openStore } from "./lib/keep/store.ts";
+import { OperatorError } from "./lib/errors.ts";
+import { startRetention } from "./lib/keep/sqlite/retention.ts";
+import { openStore } from "./lib/keep/sqlite/store.ts";
 import { type Log, openLog, stackOf } from "./lib/log.ts";
-import { OperatorError } from "./lib/operator-error.ts";
 import { type Keeper, openKeeper } from "./lib/process/keeper.ts";
 import { loadHandlers, type ReadyHandlers } from "./lib/process/loader.ts";
 import { openWorker } from "./lib/process/worker.ts";
 import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
-import { readEvent } from "./lib/receive/event.ts";
+import { type Arrival, openServer } from "./lib/receive/server.ts";
 import {
   allowedMethods,
   answerEcho,
@@ -32,12 +32,12 @@ import {
   answerSigned,
   fixedAnswer,
   mayBeFormHandshake,
-} from "./lib/receive/handshake.ts";
-import { type Arrival, openServer } from "./lib/receive/server.ts";
-import { hashChunk, readClaim, verify } from "./lib/receive/signature.ts";
+} from "./lib/receive/verification-request.ts";
 import { Refusal } from "./lib/refusal.ts";
-import { readSettings, type Settings } from "./lib/settings.ts";
-import { sourceAt } from "./lib/sources.ts";
+import { readSettings, type Settings } from "./lib/settings/settings.ts";
+import { sourceAt } from "./lib/settings/sources.ts";
+import { readEvent } from "./lib/signature/event.ts";
+import { hashChunk, readClaim, verify } from "./lib/signature/verify.ts";
 import { firstDelivery, logLeftover, logWelcome } from "./lib/welcome.ts";
 
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */

@@ -6,7 +6,7 @@
  * The log knows what to redact: a field whose name promises a secret is never written, at any depth.
  */
 import util from "node:util";
-import { errorLine } from "./operator-error.ts";
+import { errorLine } from "./errors.ts";
 
 export type Level = "info" | "warn" | "error";
 export type Fields = Record<string, unknown>;

@@ -1,10 +1,10 @@
 /**
  * The first lines: where to post, who may, and, for a person at a terminal, a first signed delivery to paste.
  */
-import type { Leftover } from "./keep/inbox.ts";
+import type { Leftover } from "./keep/sqlite/inbox.ts";
 import type { Log } from "./log.ts";
-import type { Settings } from "./settings.ts";
-import { defaultSourceName } from "./sources.ts";
+import type { Settings } from "./settings/settings.ts";
+import { defaultSourceName } from "./settings/sources.ts";
 
 /**
  * @param port the one that is really listened on

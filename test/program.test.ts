@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readSettings } from "../lib/settings.ts";
+import { readSettings } from "../lib/settings/settings.ts";
 import { firstDelivery } from "../lib/welcome.ts";
 import { parseLines, projectFolder, secret, sign, startProgram } from "./receiver.ts";
 

@@ -17,7 +17,7 @@ import { fileURLToPath } from "node:url";
 import { openLog } from "../lib/log.ts";
 import type { Handler, Handlers } from "../lib/process/handlers.ts";
 import { type ReadyHandlers, readyHandlers } from "../lib/process/loader.ts";
-import { readSources } from "../lib/sources.ts";
+import { readSources } from "../lib/settings/sources.ts";
 import { openReceiver } from "../webhook-receiver.ts";
 
 export const secret = "a-secret-that-only-the-tests-know";

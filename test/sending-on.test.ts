@@ -14,8 +14,8 @@ import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { forward } from "../lib/process/forward.ts";
-import { openTarget } from "../lib/process/target.ts";
+import { forward } from "../lib/send/forward.ts";
+import { openTarget } from "../lib/send/target.ts";
 import { closedPort, openTestReceiver, type Program, parseLines, sign, startProgram } from "./receiver.ts";
 
 const nextSecret = "the secret of the second receiver";

@@ -6,11 +6,11 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { loadEnvFile } from "../dotenv.ts";
-import { openDatabase } from "../keep/database.ts";
-import type { EventFilter } from "../keep/queries.ts";
-import { errorLine, OperatorError, quoted, usageError } from "../operator-error.ts";
+import { errorLine, OperatorError, quoted, usageError } from "../errors.ts";
+import { openDatabase } from "../keep/sqlite/database.ts";
+import type { EventFilter } from "../keep/sqlite/queries.ts";
 import { matchesPattern, patternFault } from "../process/pattern.ts";
+import { loadEnvFile } from "../settings/dotenv.ts";
 
 const text = { type: "string" } as const;
 

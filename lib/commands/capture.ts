@@ -6,9 +6,9 @@
  * (RFC 9113 §8.3.1). A line that is nothing of that is refused by its number: a header that was quietly skipped
  * would change the verdict. No error quotes a line, for it may hold a token.
  */
-import { OperatorError } from "../operator-error.ts";
+import { OperatorError } from "../errors.ts";
 import { maxHeaderFields } from "../receive/head.ts";
-import type { Head } from "../receive/signature.ts";
+import type { Head } from "../signature/verify.ts";
 
 /** Four times what Node's server takes for a head, for the lines that `curl -v` writes besides. */
 export const maxCaptureBytes = 64 * 1024;

@@ -3,7 +3,7 @@
  */
 import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
-import { errorLine, OperatorError } from "../operator-error.ts";
+import { errorLine, OperatorError } from "../errors.ts";
 
 /**
  * @param stdin in a parameter so that tests can give another

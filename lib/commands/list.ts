@@ -1,9 +1,10 @@
 /**
  * `list`: what came in, newest first; a line for each delivery, for people or as JSON.
  */
-import { listDeliveries, type State, type Summary, states } from "../keep/queries.ts";
+
+import { OperatorError, quoted } from "../errors.ts";
+import { listDeliveries, type State, type Summary, states } from "../keep/sqlite/queries.ts";
 import { printable } from "../log.ts";
-import { OperatorError, quoted } from "../operator-error.ts";
 import {
   inboxFlags,
   inboxHelp,

@@ -1,9 +1,9 @@
 /**
  * What `send` is asked for: its flags, checked as far as they can be without secrets and files.
  */
-import { OperatorError, quoted } from "../operator-error.ts";
-import { maxNameLength } from "../receive/event.ts";
-import { readSeconds } from "../settings.ts";
+import { OperatorError, quoted } from "../errors.ts";
+import { readSeconds } from "../settings/settings.ts";
+import { maxNameLength } from "../signature/event.ts";
 import { commonFlags, parseCommand, readUrl } from "./arguments.ts";
 import { parseHeader } from "./capture.ts";
 

@@ -2,14 +2,14 @@
  * What `send` posts: deliveries signed as a sender signs them, each with an id of its own.
  */
 import type { KeyObject } from "node:crypto";
-import { OperatorError } from "../operator-error.ts";
+import { OperatorError } from "../errors.ts";
 import { targetOf } from "../receive/head.ts";
 import { Refusal } from "../refusal.ts";
-import { looksLikeJson } from "../senders/payload.ts";
-import { bodyWithId, sampleBody } from "../senders/sample.ts";
 import type { Sender } from "../senders/sender.ts";
-import { type SignedDelivery, sign } from "../senders/sign.ts";
-import { readPublicUrl, signsUrl } from "../sources.ts";
+import { readPublicUrl, signsUrl } from "../settings/sources.ts";
+import { looksLikeJson } from "../signature/payload.ts";
+import { bodyWithId, sampleBody } from "../signature/sample.ts";
+import { type SignedDelivery, sign } from "../signature/sign.ts";
 
 export type Outgoing = {
   readonly sender: Sender;

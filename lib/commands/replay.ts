@@ -7,7 +7,8 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { transaction } from "../keep/database.ts";
+import { errorLine, OperatorError, quoted } from "../errors.ts";
+import { transaction } from "../keep/sqlite/database.ts";
 import {
   addJobs,
   type Filter,
@@ -17,13 +18,12 @@ import {
   readDelivery,
   readHandlers,
   restartJobs,
-} from "../keep/queries.ts";
+} from "../keep/sqlite/queries.ts";
 import { printable } from "../log.ts";
-import { errorLine, OperatorError, quoted } from "../operator-error.ts";
 import { jobsFor, loadHandlers, type ReadyHandlers } from "../process/loader.ts";
 import { matchesPattern } from "../process/pattern.ts";
 import { eventOf } from "../process/worker.ts";
-import { builtPayload } from "../senders/payload.ts";
+import { builtPayload } from "../signature/payload.ts";
 import {
   counted,
   handlerFlags,

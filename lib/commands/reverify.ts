@@ -6,25 +6,25 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { transaction } from "../keep/database.ts";
-import { type Inbox, type Incoming, type Outcome, openInbox } from "../keep/inbox.ts";
+import { errorLine, OperatorError } from "../errors.ts";
+import { transaction } from "../keep/sqlite/database.ts";
+import { type Inbox, type Incoming, type Outcome, openInbox } from "../keep/sqlite/inbox.ts";
 import {
   findQuarantined,
   isReceiverAlive,
   readQuarantined,
   removeQuarantined,
   type StoredRefused,
-} from "../keep/queries.ts";
+} from "../keep/sqlite/queries.ts";
 import { printable } from "../log.ts";
-import { errorLine, OperatorError } from "../operator-error.ts";
 import { incomingFrom } from "../process/keeper.ts";
 import { loadHandlers, type ReadyHandlers } from "../process/loader.ts";
-import { readEvent } from "../receive/event.ts";
-import { answerSigned } from "../receive/handshake.ts";
-import { type Head, hashChunk, readClaim, verify } from "../receive/signature.ts";
+import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
-import { readSettings } from "../settings.ts";
-import type { Source } from "../sources.ts";
+import { readSettings } from "../settings/settings.ts";
+import type { Source } from "../settings/sources.ts";
+import { readEvent } from "../signature/event.ts";
+import { type Head, hashChunk, readClaim, verify } from "../signature/verify.ts";
 import { handlerFlags, handlersHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
 
 const help = `reverify: what was refused is tried again with today's secrets; what verifies now is admitted

@@ -6,11 +6,11 @@
  * whoever gives one to `--secret-from` by mistake does not find it in an error.
  */
 import type { KeyObject } from "node:crypto";
-import { OperatorError, quoted } from "../operator-error.ts";
-import { isPublicKey, readSigningKey, signingKeyExpectations } from "../senders/key.ts";
+import { OperatorError, quoted } from "../errors.ts";
 import type { Sender } from "../senders/sender.ts";
 import { defaultSenders, senderFor, senders } from "../senders/table.ts";
-import { checkSecret, readCustomSenders, variableFor } from "../sources.ts";
+import { checkSecret, readCustomSenders, variableFor } from "../settings/sources.ts";
+import { isPublicKey, readSigningKey, signingKeyExpectations } from "../signature/key.ts";
 
 export type SecretText = { readonly variable: string; readonly text: string };
 

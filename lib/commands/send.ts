@@ -7,12 +7,12 @@
  */
 import { randomUUID } from "node:crypto";
 import { constants } from "node:os";
+import { OperatorError } from "../errors.ts";
 import { printable } from "../log.ts";
-import { OperatorError } from "../operator-error.ts";
-import { attempt } from "../process/attempt.ts";
-import { deliver } from "../process/deliver.ts";
-import { openPost, type Post } from "../process/post.ts";
-import { largestMaxBodyBytes } from "../settings.ts";
+import { attempt } from "../send/attempt.ts";
+import { deliver } from "../send/deliver.ts";
+import { openPost, type Post } from "../send/post.ts";
+import { largestMaxBodyBytes } from "../settings/settings.ts";
 import { counted, loadEnvironment } from "./arguments.ts";
 import { readInput } from "./input.ts";
 import { help, type Order, readOrder } from "./order.ts";

@@ -5,22 +5,22 @@
  * file itself has all of it, byte for byte.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { inLine } from "../keep/inbox.ts";
+import { OperatorError, quoted } from "../errors.ts";
+import { inLine } from "../keep/sqlite/inbox.ts";
 import {
   namedDeliveries,
   readDelivery,
   readJobs,
   type StoredDelivery,
   type StoredJob,
-} from "../keep/queries.ts";
+} from "../keep/sqlite/queries.ts";
 import { printable, secretName } from "../log.ts";
-import { OperatorError, quoted } from "../operator-error.ts";
 import { eventOf } from "../process/worker.ts";
 import { Refusal } from "../refusal.ts";
-import { readCustomSender } from "../senders/custom.ts";
 import type { Sender } from "../senders/sender.ts";
 import { senders } from "../senders/table.ts";
-import { variableFor } from "../sources.ts";
+import { readCustomSender } from "../settings/custom-sender.ts";
+import { variableFor } from "../settings/sources.ts";
 import { counted, inboxFlags, inboxHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
 
 const help = `show: everything about a delivery, without its secrets

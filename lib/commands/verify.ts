@@ -5,21 +5,14 @@
  * that was expected. Why a signature does not fit is a question of its own, except for the one mistake that comes
  * from capturing: an editor that ends the body with a line break.
  */
+
+import { OperatorError } from "../errors.ts";
 import { printable } from "../log.ts";
-import { OperatorError } from "../operator-error.ts";
-import { type ArrivedEvent, readEvent, readId } from "../receive/event.ts";
-import { answerSigned } from "../receive/handshake.ts";
 import { targetOf } from "../receive/head.ts";
-import {
-  type Delivery,
-  type Head,
-  hashChunk,
-  readClaim,
-  verify as verifyClaim,
-} from "../receive/signature.ts";
+import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
 import type { Sender } from "../senders/sender.ts";
-import { largestMaxBodyBytes } from "../settings.ts";
+import { largestMaxBodyBytes } from "../settings/settings.ts";
 import {
   factsOf,
   keyFrom,
@@ -29,7 +22,15 @@ import {
   type Source,
   signsUrl,
   variableFor,
-} from "../sources.ts";
+} from "../settings/sources.ts";
+import { type ArrivedEvent, readEvent, readId } from "../signature/event.ts";
+import {
+  type Delivery,
+  type Head,
+  hashChunk,
+  readClaim,
+  verify as verifyClaim,
+} from "../signature/verify.ts";
 import { commonFlags, isoTime, loadEnvironment, parseCommand, readTime, readUrl } from "./arguments.ts";
 import { type CapturedHead, maxCaptureBytes, parseHead } from "./capture.ts";
 import { readInput } from "./input.ts";

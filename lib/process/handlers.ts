@@ -14,7 +14,7 @@
  *     push: forward({ url: "https://internal.example/webhook", … }) // sent on to another receiver (see `forward.ts`)
  */
 import type { Log } from "../log.ts";
-import type { WebhookEvent } from "../receive/event.ts";
+import type { WebhookEvent } from "../signature/event.ts";
 
 export type Context = {
   /** Which attempt this is, from 1. */

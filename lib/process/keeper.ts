@@ -1,15 +1,16 @@
 /**
  * Between the journey of a request and the inbox: what is kept of a delivery, and what of a refused request.
  */
-import type { Outcome } from "../keep/inbox.ts";
-import { quarantineGate } from "../keep/quarantine.ts";
-import type { Store } from "../keep/store.ts";
+
+import { errorLine } from "../errors.ts";
+import type { Outcome } from "../keep/sqlite/inbox.ts";
+import { quarantineGate } from "../keep/sqlite/quarantine.ts";
+import type { Store } from "../keep/sqlite/store.ts";
 import type { Log } from "../log.ts";
-import { errorLine } from "../operator-error.ts";
-import type { ArrivedEvent } from "../receive/event.ts";
-import type { Claim, Delivery } from "../receive/signature.ts";
 import { Refusal } from "../refusal.ts";
-import type { ReadySender } from "../senders/ready.ts";
+import type { ArrivedEvent } from "../signature/event.ts";
+import type { ReadySender } from "../signature/ready.ts";
+import type { Claim, Delivery } from "../signature/verify.ts";
 import { jobsFor, type ReadyHandlers } from "./loader.ts";
 import type { JobWorker } from "./worker.ts";
 

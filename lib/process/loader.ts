@@ -2,9 +2,9 @@
  * Loads the handlers and says which of them an event goes to.
  */
 import { pathToFileURL } from "node:url";
+import { errorLine, OperatorError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
-import { errorLine, OperatorError } from "../operator-error.ts";
-import type { ArrivedEvent } from "../receive/event.ts";
+import type { ArrivedEvent } from "../signature/event.ts";
 import type { Handler, HandlerOptions, Handlers } from "./handlers.ts";
 import { matchesPattern, patternFault } from "./pattern.ts";
 

@@ -6,12 +6,12 @@
  * one on the same file, or the next start, takes its jobs over.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Job } from "../keep/inbox.ts";
-import type { Store } from "../keep/store.ts";
+import { errorLine } from "../errors.ts";
+import type { Job } from "../keep/sqlite/inbox.ts";
+import type { Store } from "../keep/sqlite/store.ts";
 import { type Log, stackOf } from "../log.ts";
-import { errorLine } from "../operator-error.ts";
-import type { WebhookEvent } from "../receive/event.ts";
-import { parsePayload } from "../senders/payload.ts";
+import type { WebhookEvent } from "../signature/event.ts";
+import { parsePayload } from "../signature/payload.ts";
 import { backoffMilliseconds } from "./backoff.ts";
 import { Hopeless, Postponed } from "./failure.ts";
 import type { ReadyHandler, ReadyHandlers } from "./loader.ts";

@@ -3,8 +3,8 @@
  */
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { OperatorError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
-import { OperatorError } from "../operator-error.ts";
 
 /**
  * @returns the port, which is the free one that was found when 0 was asked for

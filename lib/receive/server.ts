@@ -8,11 +8,11 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
+import { openGathering } from "../batch.ts";
 import { type Fields, type Log, stackOf } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import { type Answer, jsonAnswer, rawAnswer, refusalAnswer } from "./answer.ts";
 import { type BodyReading, openBodyBudget, readBody } from "./body.ts";
-import { openGathering } from "./gathering.ts";
 import { checkHead, declaresBody, type Expectation, parserRefusal, pathOf, targetOf } from "./head.ts";
 import { closeAfterAnswer, halfClose, lingerAfterAnswer } from "./linger.ts";
 import { listenOn } from "./listen.ts";

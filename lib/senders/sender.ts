@@ -8,10 +8,10 @@
  *   4. Write down at least one known answer that does not come from this code in `test/vectors/<name>.json`.
  *   5. `npm test` says what is missing: the vector, the line in the README, a part that does not exist.
  *
- * A sender that signs by HMAC can also be described without code, in the same words: see `custom.ts`.
+ * A sender that signs by HMAC can also be described without code, in the same words: see `settings/custom-sender.ts`.
  */
 
-import type { FormUse } from "./payload.ts";
+import type { FormUse } from "../signature/payload.ts";
 
 export type Sender = {
   /** In the path (`/webhook/<name>`) and, in capitals, in the variable (`WEBHOOK_SECRET_<NAME>`). */

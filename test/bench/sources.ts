@@ -5,8 +5,8 @@
  *     node test/bench/sources.ts
  */
 import { readFileSync } from "node:fs";
-import { hashChunk, readClaim, verify } from "../../lib/receive/signature.ts";
-import { readSources, sourceAt } from "../../lib/sources.ts";
+import { readSources, sourceAt } from "../../lib/settings/sources.ts";
+import { hashChunk, readClaim, verify } from "../../lib/signature/verify.ts";
 import { secret, sign, startProgram } from "../receiver.ts";
 
 const rounds = 15;

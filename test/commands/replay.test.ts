@@ -6,8 +6,8 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { replay } from "../../lib/commands/replay.ts";
-import { transaction } from "../../lib/keep/database.ts";
-import { addJobs } from "../../lib/keep/queries.ts";
+import { transaction } from "../../lib/keep/sqlite/database.ts";
+import { addJobs } from "../../lib/keep/sqlite/queries.ts";
 import { exchange, rawPost, startProgram } from "../receiver.ts";
 import { beat, type Folder, now, openFolder, run, setJob } from "./folder.ts";
 

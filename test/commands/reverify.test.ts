@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { reverify } from "../../lib/commands/reverify.ts";
-import { openQuarantine } from "../../lib/keep/quarantine.ts";
+import { openQuarantine } from "../../lib/keep/sqlite/quarantine.ts";
 import { exchange, rawPost, secret, sign, startProgram } from "../receiver.ts";
 import { beat, type Folder, now, openFolder, run } from "./folder.ts";
 

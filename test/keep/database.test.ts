@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { openDatabase, transaction } from "../../lib/keep/database.ts";
+import { openDatabase, transaction } from "../../lib/keep/sqlite/database.ts";
 import { projectFolder, secret, startProgram } from "../receiver.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "database-"));
@@ -135,7 +135,7 @@ test("receivers that start together on a new file do not stand in each other's w
       }
       parentPort.postMessage(errors);
     });`;
-  const module = new URL("../../lib/keep/database.ts", import.meta.url).href;
+  const module = new URL("../../lib/keep/sqlite/database.ts", import.meta.url).href;
   const workerData = { gates, threads, files, folder: join(freshPath(), ".."), module };
   const workers = Array.from({ length: threads }, () => new Worker(script, { eval: true, workerData }));
   const errors = await Promise.all(

@@ -1,6 +1,6 @@
 /** Databases for tests that go on with what was made of them: the inbox, say. */
 import type { DatabaseSync } from "node:sqlite";
-import { openDatabase } from "../../lib/keep/database.ts";
+import { openDatabase } from "../../lib/keep/sqlite/database.ts";
 
 const held: DatabaseSync[] = [];
 

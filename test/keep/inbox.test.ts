@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { type Incoming, inLine, openInbox } from "../../lib/keep/inbox.ts";
+import { type Incoming, inLine, openInbox } from "../../lib/keep/sqlite/inbox.ts";
 import { lehmer } from "../random.ts";
 import { openHeld } from "./held.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Incoming } from "../../lib/keep/inbox.ts";
-import { type Call, pack, unpack } from "../../lib/keep/parcel.ts";
+import type { Incoming } from "../../lib/keep/sqlite/inbox.ts";
+import { type Call, pack, unpack } from "../../lib/keep/sqlite/parcel.ts";
 
 const incoming = (id: string, body: string): Incoming => ({
   source: "default",

@@ -12,8 +12,8 @@ import {
   openQuarantine,
   quarantineGate,
   type Refused,
-} from "../../lib/keep/quarantine.ts";
-import { openRetention } from "../../lib/keep/retention.ts";
+} from "../../lib/keep/sqlite/quarantine.ts";
+import { openRetention } from "../../lib/keep/sqlite/retention.ts";
 import { exchange, openTestReceiver, rawPost, sign } from "../receiver.ts";
 import { openHeld } from "./held.ts";
 

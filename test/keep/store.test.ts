@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, describe, type TestContext, test } from "node:test";
-import { openStore } from "../../lib/keep/store.ts";
+import { openStore } from "../../lib/keep/sqlite/store.ts";
 import { exchange, type Program, parseLines, rawPost, startProgram } from "../receiver.ts";
 
 const root = mkdtempSync(join(tmpdir(), "store-"));

@@ -7,8 +7,8 @@ import { pathToFileURL } from "node:url";
 import { openLog } from "../../lib/log.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
 import { jobsFor, loadHandlers, readyHandlers } from "../../lib/process/loader.ts";
-import type { ArrivedEvent } from "../../lib/receive/event.ts";
-import { builtPayload } from "../../lib/senders/payload.ts";
+import type { ArrivedEvent } from "../../lib/signature/event.ts";
+import { builtPayload } from "../../lib/signature/payload.ts";
 import { openTestReceiver, projectFolder, sign } from "../receiver.ts";
 
 function eventCalled(type: string): ArrivedEvent {

@@ -5,16 +5,16 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { inspect } from "node:util";
-import type { Finish } from "../../lib/keep/inbox.ts";
-import { openStore, type Store } from "../../lib/keep/store.ts";
+import type { Finish } from "../../lib/keep/sqlite/inbox.ts";
+import { openStore, type Store } from "../../lib/keep/sqlite/store.ts";
 import { openLog } from "../../lib/log.ts";
 import { Hopeless, Postponed } from "../../lib/process/failure.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
 import { readyHandlers } from "../../lib/process/loader.ts";
 import { openWorker } from "../../lib/process/worker.ts";
-import type { WebhookEvent } from "../../lib/receive/event.ts";
 import { Refusal } from "../../lib/refusal.ts";
-import type { FormUse } from "../../lib/senders/payload.ts";
+import type { WebhookEvent } from "../../lib/signature/event.ts";
+import type { FormUse } from "../../lib/signature/payload.ts";
 import { type Line, parseLines } from "../receiver.ts";
 
 /** Something that is counted, and can be waited for. */

@@ -11,7 +11,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { openLog } from "../../lib/log.ts";
 import { openBodyBudget, readContentLength } from "../../lib/receive/body.ts";
-import { readSettings } from "../../lib/settings.ts";
+import { readSettings } from "../../lib/settings/settings.ts";
 import { openReceiver } from "../../webhook-receiver.ts";
 import {
   exchange,

@@ -1,5 +1,5 @@
 /** A receiver that takes the deliveries of every sender. */
-import type { WebhookEvent } from "../../lib/receive/event.ts";
+import type { WebhookEvent } from "../../lib/signature/event.ts";
 import { openTestReceiver, type TestReceiver } from "../receiver.ts";
 import { secretVariables } from "./keys.ts";
 

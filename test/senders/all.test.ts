@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import type { KeyObject } from "node:crypto";
 import { after, before, test } from "node:test";
-import { readSigningKey } from "../../lib/senders/key.ts";
-import { readySender } from "../../lib/senders/ready.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
-import { sign } from "../../lib/senders/sign.ts";
 import { senders } from "../../lib/senders/table.ts";
+import { readSigningKey } from "../../lib/signature/key.ts";
+import { readySender } from "../../lib/signature/ready.ts";
+import { sign } from "../../lib/signature/sign.ts";
 import type { TestReceiver } from "../receiver.ts";
 import { type Handled, openForAllSenders, publicUrl } from "./all-senders.ts";
 import { ed25519, keys } from "./keys.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { after, before, test } from "node:test";
-import { readSources } from "../../lib/sources.ts";
+import { readSources } from "../../lib/settings/sources.ts";
 import { openTestReceiver, type TestReceiver } from "../receiver.ts";
 
 const secret = "a text that is long enough";

@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import type { KeyFormat } from "../../lib/senders/sender.ts";
 import { senders } from "../../lib/senders/table.ts";
-import { variableFor } from "../../lib/sources.ts";
+import { variableFor } from "../../lib/settings/sources.ts";
 
 export const ed25519 = generateKeyPairSync("ed25519");
 const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });

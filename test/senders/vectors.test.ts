@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { type Delivery, hashChunk, readClaim, verify } from "../../lib/receive/signature.ts";
-import { readKey, readSigningKey } from "../../lib/senders/key.ts";
-import type { Part } from "../../lib/senders/part.ts";
-import { type ReadyScheme, readySender } from "../../lib/senders/ready.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
-import { sign } from "../../lib/senders/sign.ts";
 import { senders } from "../../lib/senders/table.ts";
-import { factsOf, type Source } from "../../lib/sources.ts";
+import { factsOf, type Source } from "../../lib/settings/sources.ts";
+import { readKey, readSigningKey } from "../../lib/signature/key.ts";
+import type { Part } from "../../lib/signature/part.ts";
+import { type ReadyScheme, readySender } from "../../lib/signature/ready.ts";
+import { sign } from "../../lib/signature/sign.ts";
+import { type Delivery, hashChunk, readClaim, verify } from "../../lib/signature/verify.ts";
 import {
   coversBody,
   flipByte,

@@ -5,9 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
-import type { Part } from "../../lib/senders/part.ts";
-import { type ReadyScheme, readySender } from "../../lib/senders/ready.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
+import type { Part } from "../../lib/signature/part.ts";
+import { type ReadyScheme, readySender } from "../../lib/signature/ready.ts";
 
 export type Vector = {
   name: string;

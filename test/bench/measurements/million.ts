@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { openDatabase } from "../../../lib/keep/database.ts";
-import { openInbox } from "../../../lib/keep/inbox.ts";
+import { openDatabase } from "../../../lib/keep/sqlite/database.ts";
+import { openInbox } from "../../../lib/keep/sqlite/inbox.ts";
 import { type Contestant, noHandlers, receiver, receiverCommand } from "../contestants.ts";
 import { type Bench, runRounds } from "../rounds.ts";
 import { loadTable, medianOf, type Report, ratioTo, shown } from "../tables.ts";

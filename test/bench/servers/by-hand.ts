@@ -6,7 +6,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { openGathering } from "../../../lib/receive/gathering.ts";
+import { openGathering } from "../../../lib/batch.ts";
 import { isAuthentic } from "./authentic.ts";
 
 type Outgoing = { readonly response: ServerResponse; readonly status: number; readonly line: string };

@@ -3,11 +3,11 @@
  * answers. Tables, pragmas and SQL are the receiver's: what is left to tell them apart is that the real store writes
  * what comes close together in one transaction, in a thread of its own.
  */
-import { openDatabase, transaction } from "../../../lib/keep/database.ts";
-import { openInbox } from "../../../lib/keep/inbox.ts";
-import { openQuarantine } from "../../../lib/keep/quarantine.ts";
-import { openRetention } from "../../../lib/keep/retention.ts";
-import type { openStore as realOpenStore, Store } from "../../../lib/keep/store.ts";
+import { openDatabase, transaction } from "../../../lib/keep/sqlite/database.ts";
+import { openInbox } from "../../../lib/keep/sqlite/inbox.ts";
+import { openQuarantine } from "../../../lib/keep/sqlite/quarantine.ts";
+import { openRetention } from "../../../lib/keep/sqlite/retention.ts";
+import type { openStore as realOpenStore, Store } from "../../../lib/keep/sqlite/store.ts";
 import { replaceStore } from "./replace-store.ts";
 
 replaceStore(import.meta.url);

@@ -1,5 +1,5 @@
 /** The receiver with a store that keeps nothing and says yes at once. */
-import type { openStore as realOpenStore } from "../../../lib/keep/store.ts";
+import type { openStore as realOpenStore } from "../../../lib/keep/sqlite/store.ts";
 import { replaceStore } from "./replace-store.ts";
 
 replaceStore(import.meta.url);

@@ -1,0 +1,172 @@
+/**
+ * Opens the inbox file: one SQLite database through `node:sqlite`, with its schema.
+ *
+ * A file that is not ours, or that a newer version has written, is refused and left as it is. The schema is a
+ * list of steps; each is applied once, in a transaction, and `user_version` counts them.
+ * https://www.sqlite.org/pragma.html, https://www.sqlite.org/wal.html
+ */
+import { closeSync, openSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { errorLine, OperatorError } from "../../errors.ts";
+
+/** "WHRC": SQLite keeps these four bytes in the file's head, so that a program can tell its own files. */
+const applicationId = 0x57485243;
+
+/** How long a statement waits for another process that is writing. */
+const busyTimeoutMilliseconds = 5000;
+const openPauseMilliseconds = 100;
+
+const steps: readonly string[] = [
+  `
+  -- One row for each delivery that was answered with 200: what came, byte for byte.
+  CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY,           -- in the order of arrival
+    source TEXT NOT NULL,                 -- 'default', 'github-acme'
+    sender TEXT NOT NULL,                 -- 'github'
+    id TEXT NOT NULL,                     -- the sender's own, or a random one
+    event TEXT NOT NULL,                  -- 'push'
+    digest BLOB NOT NULL,                 -- SHA-256 of the body; empty where the id is signed and says enough
+    received_at INTEGER NOT NULL,         -- Unix time in milliseconds
+    repeats INTEGER NOT NULL DEFAULT 0,   -- how often the sender has sent it again
+    is_twin INTEGER NOT NULL DEFAULT 0,   -- 1: there was another body under the same unsigned id before
+    form TEXT,                            -- how the sender uses forms: see signature/payload.ts
+    headers TEXT NOT NULL,                -- a JSON object
+    body BLOB NOT NULL
+  ) STRICT;
+  -- The same delivery again is the same source and id, and where the id is not signed, the same body.
+  CREATE UNIQUE INDEX deliveries_dedupe ON deliveries (source, id, digest);
+  CREATE INDEX deliveries_received ON deliveries (received_at, source, event);
+
+  -- One row for each handler that a delivery has to go through.
+  CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY,
+    delivery INTEGER NOT NULL REFERENCES deliveries (number) ON DELETE CASCADE,
+    handler TEXT NOT NULL,                -- the pattern in handlers.ts
+    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'dead')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at INTEGER NOT NULL,     -- Unix time in milliseconds; 2^53 - 1: behind an earlier one of its key
+    order_key TEXT,                       -- jobs of one handler and key run one after the other
+    owner TEXT,                           -- the receiver that runs it
+    last_error TEXT,
+    finished_at INTEGER,
+    UNIQUE (delivery, handler)
+  ) STRICT;
+  CREATE INDEX jobs_pending ON jobs (next_attempt_at) WHERE state = 'pending';
+  CREATE INDEX jobs_running ON jobs (owner) WHERE state = 'running';
+  CREATE INDEX jobs_dead ON jobs (delivery) WHERE state = 'dead';
+  CREATE INDEX jobs_order ON jobs (handler, order_key, number)
+    WHERE order_key IS NOT NULL AND state IN ('pending', 'running');
+
+  -- The receivers that work on this file. One whose beat has stopped is dead, and its jobs are free.
+  CREATE TABLE receivers (
+    owner TEXT PRIMARY KEY,
+    beat INTEGER NOT NULL,                -- counts up
+    beat_at INTEGER NOT NULL              -- Unix time in milliseconds
+  ) STRICT;
+
+  -- Requests that were read and refused, for a while: a secret may turn out to have been the wrong one.
+  CREATE TABLE quarantine (
+    number INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    reason TEXT NOT NULL,                 -- 'signature-mismatch'
+    head TEXT NOT NULL,                   -- method, target and headers as JSON
+    body BLOB NOT NULL
+  ) STRICT;
+  `,
+];
+
+/**
+ * Opens the file, and makes it when there is none: readable by its owner only.
+ * @param file `:memory:` for one that is gone when it is closed
+ * @throws OperatorError when it is not an inbox, is of a newer version, or cannot be written
+ */
+export function openDatabase(file: string): DatabaseSync {
+  const giveUpAt = performance.now() + busyTimeoutMilliseconds;
+  for (;;) {
+    try {
+      return open(file);
+    } catch (thrown) {
+      if (thrown instanceof OperatorError) throw thrown;
+      // The switch to WAL does not wait for another receiver that starts at the same moment.
+      if (!/locked/.test(errorLine(thrown)) || performance.now() > giveUpAt) {
+        throw new OperatorError(`cannot open the inbox ${file}: ${errorLine(thrown)}`, 1);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, openPauseMilliseconds);
+    }
+  }
+}
+
+function open(file: string): DatabaseSync {
+  // SQLite gives the files beside it (-wal, -shm) the mode of the database itself.
+  if (file !== ":memory:") closeSync(openSync(file, "a", 0o600));
+  const database = new DatabaseSync(file);
+  try {
+    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMilliseconds}`);
+    checkOwnership(database, file);
+    // Only an empty file takes this one; it lets the file shrink in small steps.
+    database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    database.exec("PRAGMA journal_mode = WAL");
+    // FULL: a transaction is on the disk when COMMIT returns, also when the power fails.
+    database.exec("PRAGMA synchronous = FULL");
+    database.exec("PRAGMA foreign_keys = ON");
+    migrate(database);
+    return database;
+  } catch (thrown) {
+    database.close(); // so that a file which is not ours is left without files of SQLite beside it
+    throw thrown;
+  }
+}
+
+/** Runs `work` in one transaction that is the only one writing; nothing of it stays when it throws. */
+export function transaction<Result>(database: DatabaseSync, work: () => Result): Result {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const result = work();
+    database.exec("COMMIT");
+    return result;
+  } catch (thrown) {
+    rollBack(database);
+    throw thrown;
+  }
+}
+
+/** After some errors (a full disk) SQLite has rolled back by itself, and says that there is nothing to roll back. */
+function rollBack(database: DatabaseSync): void {
+  try {
+    database.exec("ROLLBACK");
+  } catch {
+    // there was no transaction any more
+  }
+}
+
+function checkOwnership(database: DatabaseSync, file: string): void {
+  // In one transaction: another receiver may be making the file at this very moment.
+  database.exec("BEGIN");
+  const id = pragma(database, "application_id");
+  const tables = database.prepare("SELECT count(*) AS count FROM sqlite_schema").get()?.count;
+  database.exec("COMMIT");
+  if (id !== applicationId && (id !== 0 || tables !== 0)) {
+    throw new OperatorError(
+      `${file} is a database, but not an inbox of webhook-receiver: choose another --inbox`,
+      1,
+    );
+  }
+  if (pragma(database, "user_version") > steps.length) {
+    throw new OperatorError(`${file} was written by a newer version of webhook-receiver: use that one`, 1);
+  }
+}
+
+function migrate(database: DatabaseSync): void {
+  if (pragma(database, "user_version") === steps.length) return;
+  transaction(database, () => {
+    // Read again: another receiver may have been faster.
+    for (const step of steps.slice(pragma(database, "user_version"))) database.exec(step);
+    database.exec(`PRAGMA application_id = ${applicationId}`);
+    database.exec(`PRAGMA user_version = ${steps.length}`);
+  });
+}
+
+function pragma(database: DatabaseSync, name: string): number {
+  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name]);
+}

@@ -1,0 +1,223 @@
+/**
+ * The inbox: what was accepted, once, and what is still to be done about it.
+ *
+ * Everything here is synchronous SQL on an open database and runs inside a transaction of its caller: the
+ * store's thread (`thread.ts`) while the receiver runs, the commands otherwise. Times come in from outside.
+ *
+ * A delivery is a state machine. First time: kept. Repeat of one whose jobs are pending, running or done: counted,
+ * and nothing runs. Repeat of one with dead jobs: those are revived, for that is what "Redeliver" means.
+ */
+import { hash } from "node:crypto";
+import type { DatabaseSync } from "node:sqlite";
+import type { FormUse } from "../../signature/payload.ts";
+
+/** A delivery on its way in, with the jobs that it brings. */
+export type Incoming = {
+  readonly source: string;
+  readonly sender: string;
+  readonly id: string;
+  /** False: the id may be forged, so it never makes another body pass for a repeat. */
+  readonly isIdSigned: boolean;
+  readonly event: string;
+  readonly form: FormUse | null;
+  /** As a JSON object. */
+  readonly headers: string;
+  readonly body: Uint8Array;
+  readonly receivedAt: number;
+  readonly jobs: readonly { readonly handler: string; readonly orderKey: string | null }[];
+};
+
+export type Outcome = "accepted" | "duplicate" | "revived";
+
+/** One event for one handler, claimed by this receiver: nobody else runs it. */
+export type Job = {
+  readonly job: number;
+  readonly handler: string;
+  readonly attempt: number;
+  readonly source: string;
+  readonly sender: string;
+  readonly id: string;
+  readonly event: string;
+  readonly form: FormUse | null;
+  readonly headers: string;
+  readonly body: Uint8Array;
+  readonly receivedAt: number;
+};
+
+/** How a job went; the owner is checked, for the job may have been taken over meanwhile. */
+export type Finish =
+  | { readonly state: "done" }
+  | { readonly state: "pending"; readonly error: string; readonly nextAttemptAt: number }
+  | { readonly state: "dead"; readonly error: string }
+  /** It did not begin: pending again, and this was no attempt. */
+  | { readonly state: "postponed"; readonly nextAttemptAt: number };
+
+/**
+ * In `next_attempt_at`: not before the job in front of it, of the same handler and key, has ended. Thousands may wait
+ * behind one that fails for hours, and none of them is to be looked at whenever jobs are claimed.
+ */
+export const inLine = Number.MAX_SAFE_INTEGER;
+
+export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
+
+export type Inbox = ReturnType<typeof openInbox>;
+
+export function openInbox(database: DatabaseSync) {
+  const insertDelivery = database.prepare(`
+    INSERT INTO deliveries (source, sender, id, event, digest, received_at, is_twin, form, headers, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id, digest) DO NOTHING`);
+  const findTwin = database.prepare("SELECT 1 FROM deliveries WHERE source = ? AND id = ? LIMIT 1");
+  const countRepeat = database.prepare(`
+    UPDATE deliveries SET repeats = repeats + 1 WHERE source = ? AND id = ? AND digest = ? RETURNING number`);
+  const insertJob = database.prepare(
+    "INSERT INTO jobs (delivery, handler, state, next_attempt_at, order_key) VALUES (?, ?, 'pending', ?, ?)",
+  );
+  const findEarlier = database.prepare(`
+    SELECT 1 FROM jobs WHERE handler = ? AND order_key = ? AND state IN ('pending', 'running') LIMIT 1`);
+  const reviveJobs = database.prepare(`
+    UPDATE jobs SET state = 'pending', attempts = 0, next_attempt_at = ?, finished_at = NULL
+    WHERE delivery = ? AND state = 'dead'`);
+  // One statement, so that two receivers never claim one job. A job waits for the earlier ones of its key, also
+  // where it is not in line: one in front of it may have been revived.
+  const claimJobs = database.prepare(`
+    UPDATE jobs SET state = 'running', owner = ?, attempts = attempts + 1
+    WHERE number IN (
+      SELECT number FROM jobs
+      WHERE state = 'pending' AND next_attempt_at <= ? AND handler IN (SELECT value FROM json_each(?))
+        AND (order_key IS NULL OR NOT EXISTS (
+          SELECT 1 FROM jobs AS earlier
+          WHERE earlier.handler = jobs.handler AND earlier.order_key = jobs.order_key
+            AND earlier.number < jobs.number AND earlier.state IN ('pending', 'running')))
+      ORDER BY next_attempt_at LIMIT ?)
+    RETURNING number AS job, delivery, handler, attempts AS attempt`);
+  const readDelivery = database.prepare(`
+    SELECT source, sender, id, event, form, headers, body, received_at AS receivedAt
+    FROM deliveries WHERE number = ?`);
+  // Only what lies ahead: a job that is due and was not claimed waits for something else than the time.
+  const findNextAttempt = database.prepare(
+    "SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'pending' AND next_attempt_at > ? AND next_attempt_at < ?",
+  );
+  const makeKnown = database.prepare(
+    "INSERT OR IGNORE INTO receivers (owner, beat, beat_at) VALUES (?, 0, ?)",
+  );
+  const finishJob = database.prepare(`
+    UPDATE jobs SET state = ?, last_error = coalesce(?, last_error), next_attempt_at = coalesce(?, next_attempt_at),
+      finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?
+    RETURNING handler, order_key AS orderKey`);
+  const callNext = database.prepare(`
+    UPDATE jobs SET next_attempt_at = ? WHERE next_attempt_at = ? AND number = (
+      SELECT min(number) FROM jobs WHERE handler = ? AND order_key = ? AND state IN ('pending', 'running'))`);
+  const postponeJob = database.prepare(`
+    UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, owner = NULL
+    WHERE number = ? AND state = 'running' AND owner = ?`);
+  const releaseJobs = database.prepare(`
+    UPDATE jobs SET state = 'pending', owner = NULL, attempts = attempts - 1 WHERE state = 'running' AND owner = ?`);
+  const writeBeat = database.prepare(`
+    INSERT INTO receivers (owner, beat, beat_at) VALUES (?, 1, ?)
+    ON CONFLICT (owner) DO UPDATE SET beat = beat + 1, beat_at = excluded.beat_at`);
+  const readBeats = database.prepare("SELECT owner, beat FROM receivers WHERE owner <> ?");
+  const removeReceiver = database.prepare("DELETE FROM receivers WHERE owner = ?");
+  // Attempts stay counted: a handler that ends the process again and again must become dead some day.
+  const freeJobs = database.prepare(`
+    UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?,
+      last_error = 'the receiver ended while this ran' WHERE state = 'running' AND owner = ?`);
+  // Two counts, each from its own small index; one over both states would read every job there ever was.
+  const countLeftover = database.prepare(`
+    SELECT (SELECT count(*) FROM jobs WHERE state = 'pending')
+      + (SELECT count(*) FROM jobs WHERE state = 'running') AS jobs`);
+  const readLastBeat = database.prepare("SELECT max(beat_at) AS at FROM receivers");
+
+  return {
+    /** Keeps a delivery with its jobs, or finds that it is here already. */
+    accept(incoming: Incoming): Outcome {
+      const { source, id, isIdSigned, body, receivedAt } = incoming;
+      const digest = isIdSigned ? new Uint8Array() : hash("sha256", body, "buffer");
+      const isTwin = !isIdSigned && findTwin.get(source, id) !== undefined ? 1 : 0;
+      const { sender, event, form, headers } = incoming;
+      const { changes, lastInsertRowid } = insertDelivery.run(
+        source,
+        sender,
+        id,
+        event,
+        digest,
+        receivedAt,
+        isTwin,
+        form,
+        headers,
+        body,
+      );
+      if (Number(changes) > 0) {
+        const delivery = Number(lastInsertRowid);
+        for (const { handler, orderKey } of incoming.jobs) {
+          const isInLine = orderKey !== null && findEarlier.get(handler, orderKey) !== undefined;
+          insertJob.run(delivery, handler, isInLine ? inLine : receivedAt, orderKey);
+        }
+        return "accepted";
+      }
+      const repeated = countRepeat.get(source, id, digest);
+      const revived = reviveJobs.run(receivedAt, Number(repeated?.number));
+      return Number(revived.changes) > 0 ? "revived" : "duplicate";
+    },
+
+    /**
+     * Takes up to `limit` jobs that are due and whose handler is one of `handlers`.
+     * @returns the jobs, and when the next one is due (null: none is waiting)
+     */
+    claim(
+      owner: string,
+      handlers: readonly string[],
+      limit: number,
+      now: number,
+    ): { jobs: Job[]; nextAttemptAt: number | null } {
+      // Nobody runs a job without being in the list: were it to end now, the others could not tell.
+      makeKnown.run(owner, now);
+      const claimed = claimJobs.all(owner, now, JSON.stringify(handlers), limit);
+      const jobs = claimed.map(
+        (row) => ({ ...row, ...readDelivery.get(Number(row.delivery)) }) as unknown as Job,
+      );
+      const at = findNextAttempt.get(now, inLine)?.at ?? null;
+      return { jobs: jobs.sort((a, b) => a.job - b.job), nextAttemptAt: at === null ? null : Number(at) };
+    },
+
+    /** @returns false when the job is not this owner's any more */
+    finish(owner: string, job: number, finish: Finish, now: number): boolean {
+      if (finish.state === "postponed")
+        return Number(postponeJob.run(finish.nextAttemptAt, job, owner).changes) > 0;
+      const error = "error" in finish ? finish.error : null;
+      const nextAttemptAt = finish.state === "pending" ? finish.nextAttemptAt : null;
+      const finishedAt = finish.state === "pending" ? null : now;
+      const finished = finishJob.get(finish.state, error, nextAttemptAt, finishedAt, job, owner);
+      if (finished === undefined) return false;
+      const { handler, orderKey } = finished as { handler: string; orderKey: string | null };
+      if (finishedAt !== null && orderKey !== null) callNext.run(now, inLine, handler, orderKey);
+      return true;
+    },
+
+    /** Gives back what this owner has claimed and not finished, as if it had never begun. */
+    release(owner: string): void {
+      releaseJobs.run(owner);
+    },
+
+    beat(owner: string, now: number): void {
+      writeBeat.run(owner, now);
+    },
+
+    /** The beats of the other receivers: who has the same beat for long has stopped. */
+    otherBeats(owner: string): { owner: string; beat: number }[] {
+      return readBeats.all(owner).map((row) => ({ owner: String(row.owner), beat: Number(row.beat) }));
+    },
+
+    /** Frees the jobs of a receiver that has stopped. @returns how many */
+    bury(owner: string, now: number): number {
+      const freed = Number(freeJobs.run(now, owner).changes);
+      removeReceiver.run(owner);
+      return freed;
+    },
+
+    /** What an earlier run has left behind. */
+    leftover(): Leftover {
+      const at = readLastBeat.get()?.at ?? null;
+      return { jobs: Number(countLeftover.get()?.jobs), lastBeatAt: at === null ? null : Number(at) };
+    },
+  };
+}

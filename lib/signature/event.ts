@@ -1,0 +1,128 @@
+/**
+ * Delivery → WebhookEvent: what happened, to what, under which id.
+ *
+ * Only a `Delivery` comes in, so nothing here is parsed before it is authentic. The type and the id may still
+ * come from headers that no signature covers: names to route by, not facts to trust.
+ */
+import { randomUUID } from "node:crypto";
+import { Refusal } from "../refusal.ts";
+import type { Rule } from "../senders/sender.ts";
+import { firstOf, type Material, type Part } from "./part.ts";
+import { type Payload, readPayload } from "./payload.ts";
+import type { Delivery } from "./verify.ts";
+
+export type WebhookEvent = {
+  /** The source's name: `default`, `github-acme`. */
+  readonly source: string;
+  /** The sender's name: `github`. */
+  readonly sender: string;
+  /** `push`, `pull_request.opened`, `attacker.observed`, `unknown`. */
+  readonly type: string;
+  /** The same for every repeat of one delivery; random when the sender names none. */
+  readonly id: string;
+  /** The parsed JSON: whatever the sender put there. */
+  readonly payload: unknown;
+  /** The raw body, byte for byte as it arrived. */
+  readonly body: Buffer;
+  readonly headers: Delivery["headers"];
+};
+
+/** An event on its way in: what is in its payload is looked up, and built as a whole when a handler needs it. */
+export type ArrivedEvent = Omit<WebhookEvent, "payload"> & { readonly payload: Payload };
+
+/** Longer names than this are no names; databases and logs are built for shorter ones. */
+export const maxNameLength = 255;
+
+/**
+ * Reads an authentic delivery.
+ * @throws Refusal 400 when the body is not JSON, 422 when it does not have its sender's shape
+ */
+export function readEvent(delivery: Delivery): ArrivedEvent {
+  const { sender, source, headers, body } = delivery;
+  const payload = readPayload(body, sender.form);
+  if (sender.shape !== undefined) checkShape(sender.shape, payload);
+  const type = checkedName(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
+  return {
+    source: source.name,
+    sender: sender.name,
+    type: Object.hasOwn(sender.eventNames ?? {}, type) ? (sender.eventNames?.[type] ?? type) : type,
+    id: readId(delivery, payload) ?? randomUUID(),
+    payload,
+    body,
+    headers,
+  };
+}
+
+/**
+ * The id that the sender has given its delivery.
+ * @returns undefined when it names none
+ * @throws Refusal 422 when it is too long
+ */
+export function readId(delivery: Delivery, payload: Payload): string | undefined {
+  return checkedName(joinParts(delivery.sender.id, materialOf(delivery, payload)));
+}
+
+function materialOf({ headers, body }: Delivery, payload: Payload): Material {
+  return { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
+}
+
+/** The parts that are there, joined by dots; undefined when the first of them is not: an action alone is no event. */
+function joinParts(parts: readonly (readonly Part[])[], material: Material): string | undefined {
+  let joined: string | undefined;
+  for (const [index, alternatives] of parts.entries()) {
+    const found = firstOf(alternatives, material);
+    if (found !== undefined) joined = joined === undefined ? found : `${joined}.${found}`;
+    else if (index === 0) return undefined;
+  }
+  return joined;
+}
+
+/** A NUL is written out: to many versions of node:sqlite a text ends there, and two ids would be one. */
+function checkedName(name: string | undefined): string | undefined {
+  if (name === undefined || name.length <= maxNameLength) return name?.replaceAll("\0", "\\u0000");
+  throw new Refusal("shape-invalid", `an event type or delivery id of ${name.length} characters`, {
+    faults: [
+      { pointer: "#/", detail: `Event type and delivery id should have at most ${maxNameLength} characters` },
+    ],
+  });
+}
+
+function checkShape(rules: readonly Rule[], payload: Payload): void {
+  const faults = rules.flatMap((rule) => {
+    const value = payload.field(rule.field);
+    if (value === undefined && !rule.required) return [];
+    const expected = value === undefined ? "Field required" : expectation(rule, value);
+    return expected === undefined ? [] : [{ pointer: `#/${rule.field}`, detail: expected }];
+  });
+  if (faults.length === 0) return;
+  const fields = faults.map((fault) => fault.pointer).join(", ");
+  throw new Refusal("shape-invalid", `these fields are not as documented: ${fields}`, { faults });
+}
+
+/** What the rule expected, in the words messaging-sdk's users know; undefined when the value will do. */
+function expectation(rule: Rule, value: unknown): string | undefined {
+  if ("oneOf" in rule) {
+    const isOne = typeof value === "string" && rule.oneOf.includes(value);
+    return isOne ? undefined : `Input should be ${listed(rule.oneOf)}`;
+  }
+  if (rule.is === "date-time") {
+    return isDateTime(value) ? undefined : "Input should be an ISO 8601 date and time";
+  }
+  return typeof value === "string" && value !== "" ? undefined : "Input should be a non-empty string";
+}
+
+/** `"queued", "delivered" or "failed"` */
+function listed(texts: readonly string[]): string {
+  const quoted = texts.map((text) => JSON.stringify(text));
+  return `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
+}
+
+/** A date and a time of day as in RFC 3339 §5.6, where ISO 8601 leaves the zone away too. No 30 February. */
+export function isDateTime(value: unknown): value is string {
+  if (typeof value !== "string") return false;
+  const match =
+    /^(\d{4}-\d\d-\d\d)[T ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/i.exec(value);
+  if (match === null) return false;
+  const day = new Date(`${match[1]}T00:00:00Z`);
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(match[1] ?? "");
+}
