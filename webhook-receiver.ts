@@ -36,8 +36,7 @@ import {
 import { Refusal } from "./lib/refusal.ts";
 import { readSettings, type Settings } from "./lib/settings/settings.ts";
 import { sourceAt } from "./lib/settings/sources.ts";
-import { readEvent } from "./lib/signature/event.ts";
-import { hashChunk, readClaim, verify } from "./lib/signature/verify.ts";
+import { readClaim } from "./lib/signature/verify.ts";
 import { firstDelivery, logLeftover, logWelcome } from "./lib/welcome.ts";
 
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
@@ -58,19 +57,17 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
   // All before we hold a byte of it.
   const length = readContentLength(headers, Math.min(settings.maxBodyBytes, source.maxBodyBytes));
   if (mayBeFormHandshake(source, arrival, length)) {
-    return answerForm(source, await readWhole(arrival, length));
+    return answerForm(source, await arrival.readBody(length));
   }
   const claim = readClaim(source, arrival);
 
-  // 4. Read exactly that many bytes, hashing them as they come. Too short: 400, too slow: 408.
-  await arrival.readBody(length, (chunk) => hashChunk(claim, chunk));
+  // 4. Read exactly that many bytes. Too short: 400, too slow: 408.
+  const body = await arrival.readBody(length);
 
-  // 5. Is the signature the one that our secret gives for these bytes, and is it fresh? Else 401.
-  const delivery = keeper.orQuarantine(claim, receivedAt, () => verify(claim, receivedAt));
+  // 5. Is the signature the one that our secret gives for these bytes, and was it made just now? Else 401.
+  // 6. Only then is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
+  const { delivery, event } = await keeper.authenticate(claim, body, receivedAt);
   if (delivery.secret.age === "previous") trail.signedWith = "previous secret";
-
-  // 6. Only now is anything parsed: what happened, under which id? Not JSON: 400, the wrong shape: 422.
-  const event = keeper.orQuarantine(claim, receivedAt, () => readEvent(delivery));
   const { id, type } = event;
   trail.event = type;
   trail.id = id;
@@ -85,12 +82,6 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
   // 8. Say yes. The handlers run later: a slow one can never make the sender repeat itself.
   const status = trail.outcome === "duplicate" ? "duplicate" : "accepted";
   return fixed ?? jsonAnswer(200, { status, id, event: type });
-}
-
-async function readWhole(arrival: Arrival, length: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  await arrival.readBody(length, (chunk) => chunks.push(chunk));
-  return Buffer.concat(chunks);
 }
 
 /** All bodies that are being received may hold this much memory together. */

@@ -23,7 +23,6 @@ import { printable } from "../log.ts";
 import { jobsFor, loadHandlers, type ReadyHandlers } from "../process/loader.ts";
 import { matchesPattern } from "../process/pattern.ts";
 import { eventOf } from "../process/worker.ts";
-import { builtPayload } from "../signature/payload.ts";
 import {
   counted,
   handlerFlags,
@@ -152,7 +151,7 @@ function missingJobs(
     if (delivery === undefined) return [];
     try {
       const known = eventOf(delivery);
-      const jobs = jobsFor(new Map(missing), { ...known, payload: builtPayload(known.payload) });
+      const jobs = jobsFor(new Map(missing), known);
       return jobs.map((job) => ({ delivery: number, ...job }));
     } catch (thrown) {
       complaints.push(printable(`delivery ${number} gets no new job: ${errorLine(thrown)}`));

@@ -22,9 +22,9 @@ import { loadHandlers, type ReadyHandlers } from "../process/loader.ts";
 import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
 import { readSettings } from "../settings/settings.ts";
-import type { Source } from "../settings/sources.ts";
-import { readEvent } from "../signature/event.ts";
-import { type Head, hashChunk, readClaim, verify } from "../signature/verify.ts";
+import { authenticate } from "../signature/authenticate.ts";
+import type { Source } from "../signature/source.ts";
+import { type Head, readClaim } from "../signature/verify.ts";
 import { handlerFlags, handlersHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
 
 const help = `reverify: what was refused is tried again with today's secrets; what verifies now is admitted
@@ -66,7 +66,7 @@ export async function reverify(
       const refused = readQuarantined(database, number);
       // Whatever is not there any more was taken by another command or by the receiver's bounds.
       if (refused === undefined) continue;
-      const done = settle(database, inbox, refused, judge(refused, sources, handlers));
+      const done = settle(database, inbox, refused, await judge(refused, sources, handlers));
       if (done === undefined) continue;
       counts[done.word] += 1;
       write(line(done.word, refused, done.facts));
@@ -89,19 +89,17 @@ function readSourcesOfReceiver(
 }
 
 /** The steps of `receive` in webhook-receiver.ts, with the time at which the request came. */
-function judge(
+async function judge(
   { source: name, receivedAt, head, body }: StoredRefused,
   sources: ReadonlyMap<string, Source>,
   handlers: ReadyHandlers,
-): Verdict {
+): Promise<Verdict> {
   const source = sources.get(name);
   if (source === undefined) return { kind: "refused", reason: "source-unknown" };
   const time = new Date(receivedAt);
   try {
     const claim = readClaim(source, JSON.parse(head) as Head);
-    hashChunk(claim, Buffer.from(body));
-    const delivery = verify(claim, time);
-    const event = readEvent(delivery);
+    const { delivery, event } = await authenticate(claim, Buffer.from(body), time);
     if (answerSigned(delivery, event) !== undefined) return { kind: "handshake" };
     return { kind: "authentic", incoming: incomingFrom(delivery.sender, event, handlers, time) };
   } catch (thrown) {

@@ -18,19 +18,12 @@ import {
   keyFrom,
   readPublicUrl,
   readTolerance,
-  type Secret,
-  type Source,
   signsUrl,
   variableFor,
 } from "../settings/sources.ts";
-import { type ArrivedEvent, readEvent, readId } from "../signature/event.ts";
-import {
-  type Delivery,
-  type Head,
-  hashChunk,
-  readClaim,
-  verify as verifyClaim,
-} from "../signature/verify.ts";
+import { readEvent, readId, type WebhookEvent } from "../signature/event.ts";
+import type { Secret, Source } from "../signature/source.ts";
+import { type Delivery, type Head, readClaim, verify as verifyClaim } from "../signature/verify.ts";
 import { commonFlags, isoTime, loadEnvironment, parseCommand, readTime, readUrl } from "./arguments.ts";
 import { type CapturedHead, maxCaptureBytes, parseHead } from "./capture.ts";
 import { readInput } from "./input.ts";
@@ -68,7 +61,7 @@ type Request = { readonly head: Head; readonly body: Buffer; readonly receivedAt
 type Yes = {
   readonly kind: "yes";
   readonly delivery: Delivery;
-  readonly event: ArrivedEvent;
+  readonly event: WebhookEvent;
   readonly isHandshake: boolean;
 };
 type No = {
@@ -174,8 +167,7 @@ function judge(source: Source, { head, body, receivedAt }: Request): Yes | No {
   let delivery: Delivery | undefined;
   try {
     const claim = readClaim(source, head);
-    hashChunk(claim, body);
-    delivery = verifyClaim(claim, receivedAt);
+    delivery = verifyClaim(claim, body, receivedAt);
     const event = readEvent(delivery);
     return { kind: "yes", delivery, event, isHandshake: answerSigned(delivery, event) !== undefined };
   } catch (thrown) {

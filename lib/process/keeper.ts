@@ -8,7 +8,8 @@ import { quarantineGate } from "../keep/sqlite/quarantine.ts";
 import type { Store } from "../keep/sqlite/store.ts";
 import type { Log } from "../log.ts";
 import { Refusal } from "../refusal.ts";
-import type { ArrivedEvent } from "../signature/event.ts";
+import { type Authentic, authenticate } from "../signature/authenticate.ts";
+import type { WebhookEvent } from "../signature/event.ts";
 import type { ReadySender } from "../signature/ready.ts";
 import type { Claim, Delivery } from "../signature/verify.ts";
 import { jobsFor, type ReadyHandlers } from "./loader.ts";
@@ -16,9 +17,9 @@ import type { JobWorker } from "./worker.ts";
 
 export type Keeper = {
   /** Resolves once the event and its jobs are on the disk; rejects with a Refusal (503) when they are not. */
-  keep(delivery: Delivery, event: ArrivedEvent, receivedAt: Date): Promise<Outcome>;
-  /** Does `judge`; when it refuses, the request is put into quarantine, and refused all the same. */
-  orQuarantine<Verdict>(claim: Claim, receivedAt: Date, judge: () => Verdict): Verdict;
+  keep(delivery: Delivery, event: WebhookEvent, receivedAt: Date): Promise<Outcome>;
+  /** Authenticates; when that refuses, the request is put into quarantine, and refused all the same. */
+  authenticate(claim: Claim, body: Buffer, receivedAt: Date): Promise<Authentic>;
 };
 
 export function openKeeper(
@@ -29,10 +30,9 @@ export function openKeeper(
 ): Keeper {
   const mayEnter = quarantineGate();
 
-  function putAway({ source, head, chunks }: Claim, receivedAt: Date, reason: string): void {
+  function putAway({ source, head }: Claim, body: Buffer, receivedAt: Date, reason: string): void {
     if (!mayEnter(receivedAt)) return;
     const { method, target, headers, rawHeaders } = head;
-    const body = Buffer.concat(chunks);
     const refused = { source: source.name, receivedAt: receivedAt.getTime(), reason, body };
     store
       .quarantine({ ...refused, head: JSON.stringify({ method, target, headers, rawHeaders }) })
@@ -49,11 +49,11 @@ export function openKeeper(
       if (outcome !== "duplicate" && hasJobs) worker.poke();
       return outcome;
     },
-    orQuarantine(claim, receivedAt, judge) {
+    async authenticate(claim, body, receivedAt) {
       try {
-        return judge();
+        return await authenticate(claim, body, receivedAt);
       } catch (thrown) {
-        if (thrown instanceof Refusal) putAway(claim, receivedAt, thrown.code);
+        if (thrown instanceof Refusal) putAway(claim, body, receivedAt, thrown.code);
         throw thrown;
       }
     },
@@ -63,7 +63,7 @@ export function openKeeper(
 /** The row that an authentic event becomes, with its jobs. */
 export function incomingFrom(
   sender: ReadySender,
-  event: ArrivedEvent,
+  event: WebhookEvent,
   handlers: ReadyHandlers,
   receivedAt: Date,
   log?: Log,

@@ -4,7 +4,7 @@
 import { pathToFileURL } from "node:url";
 import { errorLine, OperatorError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
-import type { ArrivedEvent } from "../signature/event.ts";
+import type { WebhookEvent } from "../signature/event.ts";
 import type { Handler, HandlerOptions, Handlers } from "./handlers.ts";
 import { matchesPattern, patternFault } from "./pattern.ts";
 
@@ -57,12 +57,12 @@ export function readyHandlers(handlers: Handlers): ReadyHandlers {
  */
 export function jobsFor(
   handlers: ReadyHandlers,
-  event: ArrivedEvent,
+  event: WebhookEvent,
   log?: Log,
 ): { handler: string; orderKey: string | null }[] {
   const keyOf = (handler: string, orderBy: NonNullable<HandlerOptions["orderBy"]>): string | null => {
     try {
-      return String(orderBy({ ...event, payload: event.payload.whole() }));
+      return String(orderBy(event));
     } catch (thrown) {
       if (log === undefined) throw thrown;
       log.error("orderBy failed; the job is in no order", { handler, id: event.id, stack: stackOf(thrown) });

@@ -4,8 +4,6 @@
  * Why not "until the stream ends"? Because the length, announced before the first byte, is what lets us say no
  * before we hold anything. A chunked body announces none: 411. Node's parser has refused the dangerous forms
  * before we see them (two lengths, length and chunked together, `+5`, `0x5`); `test/receive/wire.test.ts` shows which.
- *
- * What is done with the bytes is not decided here: they go to `take`, piece by piece, as they arrive.
  */
 import type { IncomingMessage } from "node:http";
 import { Refusal } from "../refusal.ts";
@@ -53,7 +51,8 @@ export function readContentLength(headers: IncomingMessage["headers"], maxBytes:
 
 /** One body on its way in. */
 export type BodyReading = {
-  readonly done: Promise<void>;
+  /** The body: exactly the bytes that were announced. */
+  readonly done: Promise<Buffer>;
   /** True once the parser has seen the last byte, which can be before `done` knows of it. */
   isComplete(): boolean;
   /** Ends the reading because the parser has given up on the connection: too late (408), or too short (400). */
@@ -61,8 +60,8 @@ export type BodyReading = {
 };
 
 /**
- * Reads the body: `done` resolves once exactly `length` bytes have gone to `take`. Node ends the message after
- * Content-Length bytes, so it can be too short but never too long. After a refusal nothing goes to `take`.
+ * Reads the body: `done` resolves with exactly `length` bytes. Node ends the message after Content-Length bytes, so it
+ * can be too short but never too long.
  *
  * @param hold asked before each piece is taken; false means that the memory is spent
  * @throws Refusal (through `done`) 400 when the sender stops in the middle, 503 when the memory is spent
@@ -71,9 +70,9 @@ export function readBody(
   request: IncomingMessage,
   length: number,
   hold: (bytes: number) => boolean,
-  take: (chunk: Buffer) => void,
 ): BodyReading {
-  const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+  const { promise: done, resolve, reject } = Promise.withResolvers<Buffer>();
+  const chunks: Buffer[] = [];
   let received = 0;
   let isOver = false;
 
@@ -84,7 +83,7 @@ export function readBody(
   }
   function onData(chunk: Buffer): void {
     received += chunk.length;
-    if (hold(chunk.length)) take(chunk);
+    if (hold(chunk.length)) chunks.push(chunk);
     else interrupt(new Refusal("memory-exhausted", "the bodies being received hold too much memory"));
   }
   function incomplete(): void {
@@ -95,7 +94,8 @@ export function readBody(
   request.on("data", onData);
   request.on("end", () => {
     isOver = true;
-    resolve();
+    // Most bodies come in one piece.
+    resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
   });
   request.on("error", incomplete);
   request.on("close", incomplete);

@@ -25,8 +25,8 @@ export type Arrival = {
   readonly target: string;
   readonly headers: IncomingHttpHeaders;
   readonly rawHeaders: readonly string[];
-  /** Reads exactly `length` bytes of body into `take`; throws a Refusal when that is not possible. */
-  readBody(length: number, take: (chunk: Buffer) => void): Promise<void>;
+  /** Reads exactly `length` bytes of body; throws a Refusal when that is not possible. */
+  readBody(length: number): Promise<Buffer>;
   /** What becomes known about this request on its way: the fields of its one log line. */
   readonly trail: Trail;
 };
@@ -164,7 +164,7 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
     let heldBytes = 0;
     let isBodyRead = false;
 
-    async function readBodyOf(length: number, take: (chunk: Buffer) => void): Promise<void> {
+    async function readBodyOf(length: number): Promise<Buffer> {
       if (expectation === "100-continue") response.writeContinue();
       const hold = (bytes: number): boolean => {
         together.stir();
@@ -172,14 +172,15 @@ export function openServer(limits: Limits, log: Log, receive: Receive): Server {
         heldBytes += bytes + chunkOverheadBytes;
         return budget.hold(bytes + chunkOverheadBytes);
       };
-      const reading = readBody(request, length, hold, take);
+      const reading = readBody(request, length, hold);
       connection.reading = reading;
       // The parser may have given up on this body while an earlier request was still being answered.
       const { broken } = connection;
       if (broken !== undefined && !reading.isComplete()) reading.breakOff(broken);
-      await reading.done;
+      const body = await reading.done;
       isBodyRead = true;
       await new Promise<void>(together.add); // those whose bodies came together go on together
+      return body;
     }
 
     const { method = "", url: target = "", headers, rawHeaders } = request;

@@ -8,10 +8,12 @@
 import { createHmac, type KeyObject } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import type { FixedAnswer, Handshake } from "../senders/sender.ts";
-import { type Source, variableFor } from "../settings/sources.ts";
-import type { ArrivedEvent } from "../signature/event.ts";
-import { formFields, type Payload } from "../signature/payload.ts";
+import { variableFor } from "../settings/sources.ts";
+import type { WebhookEvent } from "../signature/event.ts";
+import { fieldAt } from "../signature/field.ts";
+import { formFields } from "../signature/payload.ts";
 import { carriesSignature } from "../signature/signature-header.ts";
+import type { Source } from "../signature/source.ts";
 import { type Delivery, type Head, isSameToken } from "../signature/verify.ts";
 import { type Answer, emptyAnswer, jsonAnswer, textAnswer } from "./answer.ts";
 
@@ -73,19 +75,19 @@ export function answerForm(source: Source, body: Buffer): Answer {
  * The answer to an authentic delivery that is a handshake (Slack, Discord, Zoom).
  * @returns undefined when it is an event
  */
-export function answerSigned({ sender, secret }: Delivery, { payload }: ArrivedEvent): Answer | undefined {
+export function answerSigned({ sender, secret }: Delivery, { payload }: WebhookEvent): Answer | undefined {
   for (const handshake of sender.handshakes ?? []) {
     if (handshake.kind !== "payload") continue;
     const { where, without = [], answer } = handshake;
-    const hasAll = Object.entries(where).every(([name, value]) => payload.field(name) === value);
-    const hasNone = without.every((name) => payload.field(name) === undefined);
+    const hasAll = Object.entries(where).every(([name, value]) => fieldAt(payload, name) === value);
+    const hasNone = without.every((name) => fieldAt(payload, name) === undefined);
     if (hasAll && hasNone) return fixedAnswer(answer, payload, secret.key);
   }
   return undefined;
 }
 
 /** An answer from a row; `{field:…}` and `{hmac:…}` in its texts are filled in from the payload. */
-export function fixedAnswer({ status, json }: FixedAnswer, payload: Payload, key: KeyObject): Answer {
+export function fixedAnswer({ status, json }: FixedAnswer, payload: unknown, key: KeyObject): Answer {
   if (json === undefined) return emptyAnswer(status);
   const fill = (value: unknown): unknown => (typeof value === "string" ? filled(value, payload, key) : value);
   return jsonAnswer(
@@ -95,11 +97,11 @@ export function fixedAnswer({ status, json }: FixedAnswer, payload: Payload, key
 }
 
 /** @throws Refusal 422 when the payload has no text there */
-function filled(template: string, payload: Payload, key: KeyObject): string {
+function filled(template: string, payload: unknown, key: KeyObject): string {
   const match = /^\{(field|hmac):(.+)\}$/.exec(template);
   if (match === null) return template;
   const [, kind, path = ""] = match;
-  const text = payload.field(path);
+  const text = fieldAt(payload, path);
   if (typeof text !== "string" || text.length > maxEchoCharacters) {
     const detail = `Input should be a text of at most ${maxEchoCharacters} characters`;
     throw new Refusal("shape-invalid", `handshake: ${path}`, {

@@ -9,9 +9,10 @@ import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
 import { OperatorError, quoted, usageError } from "../errors.ts";
 import type { Format } from "../log.ts";
+import type { Source } from "../signature/source.ts";
 import { isPrivateAllowed } from "./allow-private.ts";
 import { defaultEnvFile, hasPlainLine, loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
-import { readSources, type Source, variableFor } from "./sources.ts";
+import { readSources, variableFor } from "./sources.ts";
 
 export type Settings = {
   readonly host: string;

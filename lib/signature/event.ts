@@ -7,8 +7,9 @@
 import { randomUUID } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import type { Rule } from "../senders/sender.ts";
+import { fieldAt } from "./field.ts";
 import { firstOf, type Material, type Part } from "./part.ts";
-import { type Payload, readPayload } from "./payload.ts";
+import { parsePayload } from "./payload.ts";
 import type { Delivery } from "./verify.ts";
 
 export type WebhookEvent = {
@@ -27,9 +28,6 @@ export type WebhookEvent = {
   readonly headers: Delivery["headers"];
 };
 
-/** An event on its way in: what is in its payload is looked up, and built as a whole when a handler needs it. */
-export type ArrivedEvent = Omit<WebhookEvent, "payload"> & { readonly payload: Payload };
-
 /** Longer names than this are no names; databases and logs are built for shorter ones. */
 export const maxNameLength = 255;
 
@@ -37,9 +35,9 @@ export const maxNameLength = 255;
  * Reads an authentic delivery.
  * @throws Refusal 400 when the body is not JSON, 422 when it does not have its sender's shape
  */
-export function readEvent(delivery: Delivery): ArrivedEvent {
+export function readEvent(delivery: Delivery): WebhookEvent {
   const { sender, source, headers, body } = delivery;
-  const payload = readPayload(body, sender.form);
+  const payload = parsePayload(body, sender.form);
   if (sender.shape !== undefined) checkShape(sender.shape, payload);
   const type = checkedName(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
   return {
@@ -58,11 +56,11 @@ export function readEvent(delivery: Delivery): ArrivedEvent {
  * @returns undefined when it names none
  * @throws Refusal 422 when it is too long
  */
-export function readId(delivery: Delivery, payload: Payload): string | undefined {
+export function readId(delivery: Delivery, payload: unknown): string | undefined {
   return checkedName(joinParts(delivery.sender.id, materialOf(delivery, payload)));
 }
 
-function materialOf({ headers, body }: Delivery, payload: Payload): Material {
+function materialOf({ headers, body }: Delivery, payload: unknown): Material {
   return { method: "POST", url: "", headers, body, param: () => undefined, payload: () => payload };
 }
 
@@ -87,9 +85,9 @@ function checkedName(name: string | undefined): string | undefined {
   });
 }
 
-function checkShape(rules: readonly Rule[], payload: Payload): void {
+function checkShape(rules: readonly Rule[], payload: unknown): void {
   const faults = rules.flatMap((rule) => {
-    const value = payload.field(rule.field);
+    const value = fieldAt(payload, rule.field);
     if (value === undefined && !rule.required) return [];
     const expected = value === undefined ? "Field required" : expectation(rule, value);
     return expected === undefined ? [] : [{ pointer: `#/${rule.field}`, detail: expected }];

@@ -3,7 +3,8 @@
  * read once at the start, then looked up in every delivery.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { formFields, looksLikeJson, type Payload, payloadField } from "./payload.ts";
+import { fieldAt } from "./field.ts";
+import { formFields, looksLikeJson, payloadField } from "./payload.ts";
 
 export type NamedPart = {
   readonly kind: "header" | "param" | "field" | "keyBeside" | "text";
@@ -22,14 +23,11 @@ export type Material = {
   /** `name=value` in the signature header's list. */
   readonly param: (name: string) => string | undefined;
   readonly body: Buffer;
-  readonly payload: () => Payload;
+  readonly payload: () => unknown;
 };
 
 const named = ["header", "param", "field", "keyBeside", "text"] as const;
 const whole = ["body", "payload", "method", "url", "url-unescaped", "form-sorted"] as const;
-
-/** Parts that are known before the body is: what stands in front of `{body}` can be hashed at once. */
-const headKinds = new Set<Part["kind"]>(["header", "param", "text", "method", "url", "url-unescaped"]);
 
 /**
  * Reads the template of the signed text: `v0:{header:x-time}:{body}`.
@@ -67,10 +65,6 @@ function parsePart(text: string): Part {
   throw new SyntaxError(`there is no part "${text}"`);
 }
 
-export function isKnownFromHead(part: Part): boolean {
-  return headKinds.has(part.kind);
-}
-
 /** What a part is in this delivery; undefined when it is not there. */
 export function lookUp(part: Part, material: Material): string | Buffer | undefined {
   switch (part.kind) {
@@ -81,9 +75,9 @@ export function lookUp(part: Part, material: Material): string | Buffer | undefi
     case "param":
       return material.param(part.name);
     case "field":
-      return textOf(material.payload().field(part.name));
+      return textOf(fieldAt(material.payload(), part.name));
     case "keyBeside":
-      return keyBeside(material.payload().whole(), part.name);
+      return keyBeside(material.payload(), part.name);
     case "body":
       return material.body;
     case "payload":

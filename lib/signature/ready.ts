@@ -3,15 +3,10 @@
  */
 
 import type { Scheme, Sender } from "../senders/sender.ts";
-import { isKnownFromHead, type NamedPart, type Part, parseAlternatives, parseTemplate } from "./part.ts";
+import { type NamedPart, type Part, parseAlternatives, parseTemplate } from "./part.ts";
 
 export type ReadyScheme = Scheme & {
-  /** The signed text before `{body}`, when all of it is known from the head: then the body is hashed as it arrives. */
-  readonly before: readonly Part[] | undefined;
-  /** The whole signed text. */
   readonly signedParts: readonly Part[];
-  /** What follows `{body}` in that case, and otherwise the whole signed text. */
-  readonly rest: readonly Part[];
   /** The time's alternatives; empty when none is signed. */
   readonly timeAt: readonly NamedPart[];
   /** `x-name-signature-` when the signatures are in numbered headers. */
@@ -40,16 +35,10 @@ export function readySender(sender: Sender): ReadySender {
 }
 
 function readyScheme(scheme: Scheme): ReadyScheme {
-  const signed = parseTemplate(scheme.signed);
-  const bodyAt = signed.findIndex(({ kind }) => kind === "body");
-  const before = signed.slice(0, Math.max(bodyAt, 0));
-  const isStreamed = scheme.algorithm.startsWith("hmac") && bodyAt !== -1 && before.every(isKnownFromHead);
   const { signature, time } = scheme;
   return {
     ...scheme,
-    signedParts: signed,
-    before: isStreamed ? before : undefined,
-    rest: isStreamed ? signed.slice(bodyAt + 1) : signed,
+    signedParts: parseTemplate(scheme.signed),
     timeAt: time === null ? [] : parseAlternatives(time.at),
     numberedHeader: signature.endsWith("-*") ? signature.slice(0, -1) : undefined,
     signatureField: signature.startsWith("field:") ? signature.slice("field:".length) : undefined,

@@ -8,7 +8,7 @@ import { Refusal } from "../refusal.ts";
 import type { Sender } from "../senders/sender.ts";
 import { fieldAt, setField } from "./field.ts";
 import { lookUp, type Material, type Part } from "./part.ts";
-import { builtPayload, looksLikeJson, parsePayload } from "./payload.ts";
+import { looksLikeJson, parsePayload } from "./payload.ts";
 import { type ReadyScheme, type ReadySender, readySender } from "./ready.ts";
 
 export type OutgoingEvent = {
@@ -63,7 +63,7 @@ export function sign(sender: Sender, key: KeyObject, event: OutgoingEvent): Sign
     headers,
     param: () => time,
     body,
-    payload: () => builtPayload(payload()),
+    payload,
   };
   const text = `${prefixOf(scheme)}${signatureText(scheme, key, material)}`;
   if (scheme.signatureField !== undefined) {

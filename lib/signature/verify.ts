@@ -2,9 +2,8 @@
  * Is this delivery authentic? The one place that compares signatures, and the only maker of a `Delivery`.
  *
  * `readClaim` looks at the head: what does it *assert*? It throws before a byte of the body is read.
- * `hashChunk` takes the bytes as they arrive: one `update()` of 25 MB at the end would stop the event loop
- * for everybody else. `verify` compares, and returns the Delivery or throws: there is no boolean that a caller
- * could forget to look at. How each sender signs is data, in `lib/senders`; how old is too old, `timestamp.ts`.
+ * `verify` takes the claim and the body, compares, and returns the Delivery or throws: there is no boolean that a
+ * caller could forget to look at. How each sender signs is data, in `lib/senders`; how old is too old, `timestamp.ts`.
  *
  * HMAC: RFC 2104. Ed25519: RFC 8032. Why constant time: a comparison that stops at the first wrong byte tells,
  * by how long it took, how many bytes were right; who may try often enough learns a signature byte by byte.
@@ -12,18 +11,17 @@
 import {
   createHash,
   createHmac,
-  type Hmac,
   type KeyObject,
   timingSafeEqual,
   verify as verifyAsymmetric,
 } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import { setImmediate } from "node:timers/promises";
 import { once } from "../once.ts";
 import { Refusal } from "../refusal.ts";
-import type { Secret, Source } from "../settings/sources.ts";
-import { type DigestName, fed, hmacOf, maxOneShotBytes } from "./hmac.ts";
+import type { Algorithm } from "../senders/sender.ts";
 import { headerAt, lookUp, type Material, type Part } from "./part.ts";
-import { looksLikeJson, readPayload } from "./payload.ts";
+import { looksLikeJson, parsePayload } from "./payload.ts";
 import type { ReadyScheme, ReadySender } from "./ready.ts";
 import {
   carriesSignature,
@@ -31,6 +29,7 @@ import {
   readHeaderSignatures,
   signedParam,
 } from "./signature-header.ts";
+import type { Secret, Source } from "./source.ts";
 import { checkTime } from "./timestamp.ts";
 
 /** The request's head, as far as it matters here. `rawHeaders` shows what `headers` hides: doubled names. */
@@ -49,11 +48,8 @@ export type Claim = {
   /** One, except where the signature is in the body: then all of the sender's, until the body is there. */
   readonly schemes: readonly ReadyScheme[];
   readonly head: Head;
-  /** The signatures as sent, decoded; in a list there may be several. */
-  readonly candidates: readonly Buffer[];
-  /** One running HMAC for each secret of the source; none where the body is hashed once it is there. */
-  readonly hashes: readonly Hmac[];
-  readonly chunks: Buffer[];
+  /** The signatures in the header, decoded; none where the signature is in the body. */
+  readonly signatures: readonly Buffer[];
 };
 
 declare const authentic: unique symbol;
@@ -96,84 +92,94 @@ export function readClaim(source: Source, head: Head): Claim {
   if (beside !== undefined) {
     throw new Refusal("signature-ambiguous", `${beside} is there too, and this source would pass it over`);
   }
-  const schemes = present.map((one) => one.scheme);
-  const claim = {
+  const isInBody = scheme.signatureField !== undefined;
+  return {
     source,
     sender,
-    schemes,
+    schemes: present.map((one) => one.scheme),
     head,
-    candidates: [],
-    hashes: [],
-    chunks: [],
+    signatures: isInBody ? [] : readHeaderSignatures(scheme, head),
   };
-  if (scheme.signatureField !== undefined) return claim;
-  return { ...claim, candidates: readHeaderSignatures(scheme, head), hashes: startHashes(claim, scheme) };
-}
-
-/** Takes the next bytes of the body. They are kept, so what was hashed is by construction what is delivered. */
-export function hashChunk(claim: Claim, chunk: Buffer): void {
-  claim.chunks.push(chunk);
-  for (const hmac of claim.hashes) hmac.update(chunk);
 }
 
 /**
  * Compares the signatures with what each secret gives, in constant time, then looks at the time that was signed.
- * A claim can be verified once.
- * @param now when the request arrived
- * @throws Refusal 401 when no secret fits, or when the time is too far from `now`
+ * @param receivedAt when the request arrived
+ * @param hmacs those of a large body, from `hmacsInSlices`; otherwise they are made here
+ * @throws Refusal 401 when no secret fits, or when the signed time is too far from `receivedAt`
  */
-export function verify(claim: Claim, now: Date): Delivery {
+export function verify(claim: Claim, body: Buffer, receivedAt: Date, hmacs?: readonly Buffer[]): Delivery {
   const { source, sender, head } = claim;
-  const body = joinChunks(claim);
   const material = materialOf(claim, body);
-  const signatures = signaturesOf(claim, material);
-  const { scheme } = signatures;
+  const { scheme, signatures } = signaturesOf(claim, material);
+  const signedText = signedPieces(scheme, material);
 
-  const rest = pieces(claim.hashes.length > 0 ? scheme.rest : scheme.signedParts, material);
   let secret: Secret | undefined;
   // No early exit: every secret is tried, so the time does not tell which one it was.
   for (const [index, one] of source.secrets.entries()) {
-    if (fits(signatures, one, claim.hashes[index], rest)) secret ??= one;
+    if (isSignedWith(one.key, scheme, signatures, signedText, hmacs?.[index])) secret ??= one;
   }
   if (secret === undefined) {
     throw new Refusal("signature-mismatch", "the body was signed with another secret, or changed on its way");
   }
   checkBodyHash(scheme, material);
-  checkTime(scheme, source.toleranceSeconds, material, now);
+  checkTime(scheme, source.toleranceSeconds, material, receivedAt);
   return { source, sender, headers: head.headers, body, secret } as unknown as Delivery;
 }
 
-/** The body in one piece. It takes the place of its pieces: many large bodies wait for the disk at the same time. */
-function joinChunks({ chunks }: Claim): Buffer {
-  const [only] = chunks;
-  if (chunks.length === 1 && only !== undefined) return only;
-  const body = Buffer.concat(chunks);
-  chunks.splice(0, chunks.length, body);
-  return body;
+/** One step of a large HMAC: some 2 ms, after which other clients have their turn. */
+const sliceBytes = 1024 * 1024;
+
+/**
+ * The HMACs of a large body, one for each secret of the source. `update()` of 25 MB in one call would hold up all
+ * other clients before it is known whether the body is authentic.
+ * @returns undefined where this claim's signature is no HMAC, or is in the body: such bodies are small
+ */
+export async function hmacsInSlices(claim: Claim, body: Buffer): Promise<Buffer[] | undefined> {
+  const [scheme] = claim.schemes;
+  if (scheme === undefined || scheme.signatureField !== undefined) return undefined;
+  const digestName = digestNames[scheme.algorithm];
+  if (digestName === undefined) return undefined;
+  const hmacs = claim.source.secrets.map(({ key }) => createHmac(digestName, key));
+  for (const piece of signedPieces(scheme, materialOf(claim, body))) {
+    for (let at = 0; at < piece.length; at += sliceBytes) {
+      const slice = piece.subarray(at, at + sliceBytes);
+      for (const hmac of hmacs) {
+        hmac.update(slice);
+        await setImmediate();
+      }
+    }
+  }
+  return hmacs.map((hmac) => hmac.digest());
 }
 
+const digestNames: Readonly<Partial<Record<Algorithm, "sha256" | "sha1">>> = {
+  "hmac-sha256": "sha256",
+  "hmac-sha1": "sha1",
+};
+
 /** The one switch on the algorithm. Every comparison takes the same time whatever the outcome. */
-function fits(
-  { scheme, candidates }: Signatures,
-  secret: Secret,
-  started: Hmac | undefined,
-  rest: readonly Buffer[],
+function isSignedWith(
+  key: KeyObject,
+  { algorithm }: ReadyScheme,
+  signatures: readonly Buffer[],
+  signedText: readonly Buffer[],
+  hmac?: Buffer,
 ): boolean {
-  switch (scheme.algorithm) {
+  switch (algorithm) {
     case "hmac-sha256":
     case "hmac-sha1": {
-      const digest =
-        started === undefined ? hmacOf(digestOf(scheme), secret.key, rest) : fed(started, rest).digest();
-      return anyOf(candidates, (candidate) => timingSafeEqual(candidate, digest));
+      const expected = hmac ?? hmacOf(algorithm, key, signedText);
+      return anyOf(signatures, (signature) => timingSafeEqual(signature, expected));
     }
     case "ed25519":
     case "ecdsa-sha256": {
-      const digestName = scheme.algorithm === "ed25519" ? null : "sha256";
-      const message = Buffer.concat(rest);
-      return anyOf(candidates, (candidate) => verifyAsymmetric(digestName, message, secret.key, candidate));
+      const digestName = algorithm === "ed25519" ? null : "sha256";
+      const message = Buffer.concat(signedText);
+      return anyOf(signatures, (signature) => verifyAsymmetric(digestName, message, key, signature));
     }
     case "token":
-      return anyOf(candidates, (candidate) => isSameToken(candidate, secret.key));
+      return anyOf(signatures, (signature) => isSameToken(signature, key));
   }
 }
 
@@ -183,25 +189,22 @@ export function isSameToken(given: Buffer, token: KeyObject): boolean {
 }
 
 /** Like `some`, but looks at every one. */
-function anyOf(candidates: readonly Buffer[], isRight: (candidate: Buffer) => boolean): boolean {
-  return candidates.filter(isRight).length > 0;
+function anyOf(signatures: readonly Buffer[], isRight: (signature: Buffer) => boolean): boolean {
+  return signatures.filter(isRight).length > 0;
+}
+
+function hmacOf(
+  algorithm: "hmac-sha256" | "hmac-sha1",
+  key: KeyObject,
+  signedText: readonly Buffer[],
+): Buffer {
+  const hmac = createHmac(algorithm.slice("hmac-".length), key);
+  for (const piece of signedText) hmac.update(piece);
+  return hmac.digest();
 }
 
 function sha256(bytes: Buffer): Buffer {
   return createHash("sha256").update(bytes).digest();
-}
-
-function digestOf({ algorithm }: ReadyScheme): DigestName {
-  return algorithm === "hmac-sha1" ? "sha1" : "sha256";
-}
-
-/** A body that is short, or that has to be there before it can be hashed, is hashed when it is there. */
-function startHashes(claim: Claim, scheme: ReadyScheme): readonly Hmac[] {
-  const isShort = Number(claim.head.headers["content-length"]) <= maxOneShotBytes;
-  if (scheme.before === undefined || isShort) return [];
-  const beginning =
-    scheme.before.length === 0 ? [] : pieces(scheme.before, materialOf(claim, Buffer.alloc(0)));
-  return claim.source.secrets.map(({ key }) => fed(createHmac(digestOf(scheme), key), beginning));
 }
 
 /**
@@ -209,11 +212,11 @@ function startHashes(claim: Claim, scheme: ReadyScheme): readonly Hmac[] {
  * @throws Refusal 401 when a part is missing or empty, or holds the very text that ends it: then the same signed
  * bytes could be cut in another place, and another id, time or body be read from them
  */
-function pieces(parts: readonly Part[], material: Material): Buffer[] {
-  return parts.map((part, index) => {
+function signedPieces({ signedParts }: ReadyScheme, material: Material): Buffer[] {
+  return signedParts.map((part, index) => {
     const piece = lookUp(part, material);
     if (typeof piece !== "string") return piece ?? missing(part);
-    const next = parts[index + 1];
+    const next = signedParts[index + 1];
     const isNamed = part.kind === "header" || part.kind === "param" || part.kind === "field";
     if (isNamed && (piece === "" || (next?.kind === "text" && piece.includes(next.name)))) missing(part);
     return Buffer.from(piece, encodingOf(part));
@@ -238,20 +241,20 @@ function materialOf({ source, sender, schemes, head }: Claim, body: Buffer): Mat
     headers: head.headers,
     param: (name) => (scheme === undefined ? undefined : signedParam(scheme, head.headers, name)),
     body,
-    payload: once(() => readPayload(body, sender.form)),
+    payload: once(() => parsePayload(body, sender.form)),
   };
 }
 
 /** One scheme, and the signatures that were sent for it. */
-type Signatures = { readonly scheme: ReadyScheme; readonly candidates: readonly Buffer[] };
+type Signatures = { readonly scheme: ReadyScheme; readonly signatures: readonly Buffer[] };
 
-/** The candidates of the head, or those in the body of the first scheme that finds any there. */
-function signaturesOf({ schemes, candidates }: Claim, material: Material): Signatures {
+/** The signatures of the header, or those in the body of the first scheme that finds any there. */
+function signaturesOf({ schemes, signatures }: Claim, material: Material): Signatures {
   const [scheme] = schemes;
-  if (scheme !== undefined && scheme.signatureField === undefined) return { scheme, candidates };
+  if (scheme !== undefined && scheme.signatureField === undefined) return { scheme, signatures };
   for (const inBody of schemes) {
-    const found = readBodySignature(inBody, material.payload().whole());
-    if (found !== undefined) return { scheme: inBody, candidates: [found] };
+    const found = readBodySignature(inBody, material.payload());
+    if (found !== undefined) return { scheme: inBody, signatures: [found] };
   }
   throw new Refusal(
     "signature-missing",

@@ -7,17 +7,16 @@ import { pathToFileURL } from "node:url";
 import { openLog } from "../../lib/log.ts";
 import type { Handlers } from "../../lib/process/handlers.ts";
 import { jobsFor, loadHandlers, readyHandlers } from "../../lib/process/loader.ts";
-import type { ArrivedEvent } from "../../lib/signature/event.ts";
-import { builtPayload } from "../../lib/signature/payload.ts";
+import type { WebhookEvent } from "../../lib/signature/event.ts";
 import { openTestReceiver, projectFolder, sign } from "../receiver.ts";
 
-function eventCalled(type: string): ArrivedEvent {
+function eventCalled(type: string): WebhookEvent {
   return {
     source: "default",
     sender: "github",
     type,
     id: "1",
-    payload: builtPayload({}),
+    payload: {},
     body: Buffer.from("{}"),
     headers: {},
   };

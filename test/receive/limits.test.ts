@@ -1,8 +1,10 @@
 /** The server's limits that no single request can show. */
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { openLog } from "../../lib/log.ts";
 import { jsonAnswer } from "../../lib/receive/answer.ts";
 import { type Limits, openServer, type Receive } from "../../lib/receive/server.ts";
@@ -64,7 +66,7 @@ test("bodies that together hold too much memory are refused with 503, and there 
   const { promise: bothHold, resolve } = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
   const { port, lines, stop } = await open({ maxHeldBodyBytes: 2.5 * size }, async (arrival) => {
-    await arrival.readBody(size, () => {});
+    await arrival.readBody(size);
     held += 1;
     if (held === 2) resolve();
     await release.promise;
@@ -116,28 +118,28 @@ for (const [what, head, status] of unreadAnswers) {
 }
 
 test("a body that comes one byte at a time costs what its pieces cost, not only its bytes", async () => {
-  let taken = 0;
-  let tell = () => {};
   const { port, stop } = await open({ maxHeldBodyBytes: 3 * 256 }, async (arrival) => {
-    await arrival.readBody(5, () => {
-      taken += 1;
-      tell();
-    });
+    await arrival.readBody(5);
     return jsonAnswer(200, {});
   });
   const whole = rawPost("12345", { Connection: "close" });
   assert.equal((await exchange(port, whole))[0]?.status, 200);
-  taken = 0;
-  const untilTaken = (count: number) => (): Promise<void> =>
-    new Promise((resolve) => {
-      tell = () => taken >= count && resolve();
-      tell();
-    });
+  let socket: Socket | undefined;
+  const onSocket = (message: unknown) => {
+    socket = (message as { socket: Socket }).socket;
+  };
+  subscribe("net.server.socket", onSocket);
+  /** Resolves once the server has read the request up to `left` bytes before its end. */
+  const untilRead = (left: number) => async (): Promise<void> => {
+    while ((socket?.bytesRead ?? 0) < whole.length - left) await setImmediate();
+    await setImmediate();
+  };
   const [head, first, second, rest] = [[0, -5], [-5, -4], [-4, -3], [-3]].map(([from, to]) =>
     whole.subarray(from, to),
   );
   assert(head && first && second && rest);
-  const [answer] = await exchange(port, head, first, untilTaken(1), second, untilTaken(2), rest);
+  const [answer] = await exchange(port, head, untilRead(5), first, untilRead(4), second, untilRead(3), rest);
+  unsubscribe("net.server.socket", onSocket);
   assert.equal(answer?.status, 503);
   await stop();
 });

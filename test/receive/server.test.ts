@@ -66,7 +66,7 @@ async function openBare(receive: Receive) {
 test("whatever receive() throws, and however, is answered 500, logged and survived", async (t) => {
   let fail: (() => Promise<Answer>) | undefined;
   const receive: Receive = async (arrival) => {
-    await arrival.readBody(7, () => {});
+    await arrival.readBody(7);
     return { status: 200, headers: {}, body: "" };
   };
   const { port, lines, stop } = await openBare((arrival) => (fail ?? receive)(arrival));
@@ -150,7 +150,7 @@ function heldReceive() {
   const entered = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
   const receive: Receive = async (arrival) => {
-    await arrival.readBody(7, () => {});
+    await arrival.readBody(7);
     entered.resolve();
     await released.promise;
     return { status: 200, headers: {}, body: "" };

@@ -88,12 +88,10 @@ for (const sender of senders) {
 }
 
 const signsRawBody = (sender: Sender) =>
-  readySender(sender).schemes.every(({ before, rest, signatureField }) => {
-    return (
-      signatureField === undefined &&
-      (before !== undefined || rest.some(({ kind }) => kind === "body" || kind === "payload"))
-    );
-  });
+  readySender(sender).schemes.every(
+    ({ signedParts, signatureField }) =>
+      signatureField === undefined && signedParts.some(({ kind }) => kind === "body" || kind === "payload"),
+  );
 
 const oddBodies: [what: string, bytes: (json: Buffer) => Buffer][] = [
   ["a byte order mark", (json) => Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), json])],

@@ -61,13 +61,9 @@ export function signatureNames({ numberedHeader, signature }: ReadyScheme, vecto
   );
 }
 
-export function signedParts({ before, rest }: ReadyScheme): readonly Part[] {
-  return before === undefined ? rest : [...before, { kind: "body" }, ...rest];
-}
-
-export function coversBody(scheme: ReadyScheme): boolean {
+export function coversBody({ signedParts }: ReadyScheme): boolean {
   const isBody = ({ kind }: Part) => kind === "body" || kind === "payload" || kind === "form-sorted";
-  return signedParts(scheme).some(isBody);
+  return signedParts.some(isBody);
 }
 
 export function flipByte(vector: Vector): Buffer {
