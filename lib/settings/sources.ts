@@ -16,7 +16,7 @@ import type { KeyFormat, Sender } from "../senders/sender.ts";
 import { defaultSenders, senderFor, senders } from "../senders/table.ts";
 import { keyExpectations, readKey } from "../signature/key.ts";
 import { readySender } from "../signature/ready.ts";
-import type { Secret, Source } from "../signature/source.ts";
+import type { Source } from "../signature/source.ts";
 import { readCustomSender } from "./custom-sender.ts";
 
 /** The name of the source at `/webhook`. */
