@@ -7,8 +7,9 @@
  */
 import type { KeyObject } from "node:crypto";
 import { OperatorError, quoted } from "../errors.ts";
+import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
-import { defaultSenders, senderFor, senders } from "../senders/table.ts";
+import { senderFor, senders } from "../senders/table.ts";
 import { checkSecret, readCustomSenders, variableFor } from "../settings/sources.ts";
 import { isPublicKey, readSigningKey, signingKeyExpectations } from "../signature/key.ts";
 

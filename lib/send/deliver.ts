@@ -8,7 +8,7 @@
  */
 import { type KeyObject, randomUUID } from "node:crypto";
 import { setTimeout as sleepFor } from "node:timers/promises";
-import { decnet } from "../senders/decnet.ts";
+import { senderNamed } from "../senders/table.ts";
 import { isPrivateAllowed } from "../settings/allow-private.ts";
 import { isDateTime } from "../signature/event.ts";
 import { readSigningKey } from "../signature/key.ts";
@@ -114,7 +114,14 @@ export function signDecnet(event: {
   const { url, key, id, topic, body, now } = event;
   checkHeader("topic", topic);
   checkHeader("id", id);
-  const signed = sign(decnet, key, { type: topic, id, body, contentType: "application/json", url, now });
+  const signed = sign(senderNamed("decnet"), key, {
+    type: topic,
+    id,
+    body,
+    contentType: "application/json",
+    url,
+    now,
+  });
   return {
     ...signed,
     headers: {

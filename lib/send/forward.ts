@@ -13,7 +13,7 @@ import { errorLine } from "../errors.ts";
 import { Hopeless } from "../process/failure.ts";
 import type { Handler } from "../process/handlers.ts";
 import { matchesPattern, patternFault } from "../process/pattern.ts";
-import { standardWebhooks } from "../senders/standard-webhooks.ts";
+import { senderNamed } from "../senders/table.ts";
 import { isPrivateAllowed } from "../settings/allow-private.ts";
 import type { WebhookEvent } from "../signature/event.ts";
 import { keyExpectations, readSigningKey } from "../signature/key.ts";
@@ -125,7 +125,7 @@ function standardShape(url: string, secret: string): Shape {
     checkHeader("id", id);
     const body = canonicalJson({ type, timestamp: receivedAt.toISOString(), data: exactPayload(event) });
     const contentType = "application/json";
-    return sign(standardWebhooks, key, { type, id, body, contentType, url, now: new Date() });
+    return sign(senderNamed("standard-webhooks"), key, { type, id, body, contentType, url, now: new Date() });
   };
 }
 

@@ -2,11 +2,11 @@
  * How one kind of sender signs and shapes its deliveries: a row of data, never code.
  *
  * HOW TO ADD A SENDER
- *   1. Find the page where the sender documents its signature. Its address belongs above the row.
- *   2. Copy `github.ts`, rename it, fill in the row; put every trap you meet into a comment beside its field.
- *   3. Add the row to the list in `table.ts`.
- *   4. Write down at least one known answer that does not come from this code in `test/vectors/<name>.json`.
- *   5. `npm test` says what is missing: the vector, the line in the README, a part that does not exist.
+ *   1. Find the page where the sender documents its signature.
+ *   2. Find the file of its kind of signature (`raw-body.ts`, `time-and-body.ts`, …) and add a row: what the kind has in
+ *      common is said above the rows, so a row says what is special. Put every trap you meet into a comment there.
+ *   3. Write down at least one known answer that does not come from this code in `test/vectors/<name>.json`.
+ *   4. `npm test` says what is missing: the vector, the line in the README, a part that does not exist.
  *
  * A sender that signs by HMAC can also be described without code, in the same words: see `settings/custom-sender.ts`.
  */
@@ -18,6 +18,8 @@ export type Sender = {
   readonly name: string;
   /** As the sender writes its own name. */
   readonly title: string;
+  /** The page that says how it signs, where there is one. */
+  readonly documentation?: string;
   /** For the README: where the secret comes from or goes to in the sender's settings. */
   readonly secretAt: string;
   /** How the text of the secret becomes a key. */
@@ -143,3 +145,50 @@ export type Handshake =
       readonly without?: readonly string[];
       readonly answer: FixedAnswer;
     };
+
+/** A row as it is written: what it does not say, its kind says; and what neither says is the commonest value. */
+export type Row = Pick<Sender, "title" | "secretAt"> &
+  Partial<Omit<Sender, "schemes">> & { readonly schemes?: readonly Partial<Scheme>[] } & Partial<Scheme>;
+
+/**
+ * The senders of one kind of signature.
+ * @param kind what their schemes have in common
+ * @param rows by name; what a row says replaces what its kind says
+ * @throws TypeError when neither of them says how the signature is made
+ */
+export function sendersOf(
+  { key: usualKey = "text", ...kind }: Partial<Scheme> & { readonly key?: KeyFormat },
+  rows: Readonly<Record<string, Row>>,
+): Sender[] {
+  return Object.entries(rows).map(([name, row]) => {
+    const { key = usualKey, schemes, ...facts } = row;
+    const usual = { event: [], id: [], answerWithinSeconds: null, retries: "unknown" };
+    const own = { ...kind, ...pick(facts, isSchemeField) };
+    return {
+      ...usual,
+      ...pick(facts, (field) => !isSchemeField(field)),
+      name,
+      key,
+      schemes: (schemes ?? [{}]).map((scheme) => wholeScheme(name, { ...own, ...scheme })),
+    } as unknown as Sender;
+  });
+}
+
+const schemeFields = new Set([
+  ...["algorithm", "signature", "encoding", "prefix", "authScheme", "separator"],
+  ...["signed", "time", "refusedBeside", "bodyHashParameter"],
+]);
+const isSchemeField = (field: string): boolean => schemeFields.has(field);
+
+function pick(row: object, isWanted: (field: string) => boolean): object {
+  return Object.fromEntries(Object.entries(row).filter(([field]) => isWanted(field)));
+}
+
+/** A row that forgot something would verify nothing: it stops the program when it starts. */
+function wholeScheme(name: string, scheme: Partial<Scheme>): Scheme {
+  const { algorithm, signature, encoding, signed, time } = scheme;
+  for (const [field, value] of Object.entries({ algorithm, signature, encoding, signed, time })) {
+    if (value === undefined) throw new TypeError(`the sender ${name} does not say its "${field}"`);
+  }
+  return scheme as Scheme;
+}

@@ -12,8 +12,9 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { Refusal } from "../refusal.ts";
+import { defaultSenders } from "../senders/default-path.ts";
 import type { KeyFormat, Sender } from "../senders/sender.ts";
-import { defaultSenders, senderFor, senders } from "../senders/table.ts";
+import { senderFor, senders } from "../senders/table.ts";
 import { keyExpectations, readKey } from "../signature/key.ts";
 import { readySender } from "../signature/ready.ts";
 import type { Source } from "../signature/source.ts";
