@@ -19,13 +19,18 @@ export function patternFault(pattern: string): string | undefined {
   const tokens = pattern.split(".");
   if (tokens.includes("")) return "a pattern is made of names with single dots between them";
   if (tokens.slice(0, -1).includes(">")) return "`>` can only be the last token";
+  if (pattern.includes(",")) return "a comma in a name is written \\u002c";
   return undefined;
 }
 
+/** @param event its name, or the names of a batch with commas between them; one that fits is enough */
 export function matchesPattern(pattern: string, event: string): boolean {
   if (pattern === "*") return true;
-  const names = event.split(".");
   const tokens = pattern.split(".");
+  return event.split(",").some((name) => fits(tokens, name.split(".")));
+}
+
+function fits(tokens: readonly string[], names: readonly string[]): boolean {
   if (names.length < tokens.length) return false;
   return tokens.every((token, index) => token === "*" || token === ">" || token === names[index]);
 }

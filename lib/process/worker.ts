@@ -10,7 +10,7 @@ import { errorLine } from "../errors.ts";
 import type { Job } from "../keep/sqlite/inbox.ts";
 import type { Store } from "../keep/sqlite/store.ts";
 import { type Log, stackOf } from "../log.ts";
-import type { WebhookEvent } from "../signature/event.ts";
+import { splitTypes, type WebhookEvent } from "../signature/event.ts";
 import { parsePayload } from "../signature/payload.ts";
 import { backoffMilliseconds } from "./backoff.ts";
 import { Hopeless, Postponed } from "./failure.ts";
@@ -238,5 +238,14 @@ export function eventOf(job: Omit<Job, "job" | "handler" | "attempt" | "received
   const headers = JSON.parse(job.headers) as WebhookEvent["headers"];
   const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.byteLength);
   const payload = parsePayload(body, job.form ?? undefined);
-  return { source: job.source, sender: job.sender, type: job.event, id: job.id, payload, body, headers };
+  return {
+    source: job.source,
+    sender: job.sender,
+    type: job.event,
+    types: splitTypes(job.event),
+    id: job.id,
+    payload,
+    body,
+    headers,
+  };
 }

@@ -20,7 +20,7 @@ export const bodyFields = sendersOf(
       signed: "{payload}",
       time: null,
       // Event and id are not signed. X-GitHub-Event and X-Gogs-Event repeat the event.
-      event: ["header:x-gitea-event"],
+      event: ["header:x-gitea-event", "field:action"],
       // The hook task's id. Whether "replay" keeps it is not documented.
       id: ["header:x-gitea-delivery"],
       form: "payload",
@@ -41,7 +41,7 @@ export const bodyFields = sendersOf(
       signed: "{payload}",
       time: null,
       // Event and id are not signed; both have X-Gitea-, X-Gogs- and X-GitHub- twins.
-      event: ["header:x-forgejo-event"],
+      event: ["header:x-forgejo-event", "field:action"],
       id: ["header:x-forgejo-delivery"],
       form: "payload",
       // Likely as Gitea, but nowhere confirmed.
@@ -57,7 +57,7 @@ export const bodyFields = sendersOf(
       signed: "{payload}",
       time: null,
       // Neither is signed.
-      event: ["header:x-gogs-event"],
+      event: ["header:x-gogs-event", "field:action"],
       id: ["header:x-gogs-delivery"],
       form: "payload",
       // The default of DELIVER_TIMEOUT.

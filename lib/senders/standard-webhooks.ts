@@ -64,7 +64,10 @@ export const standardWebhooks = sendersOf(
       // X-Gitlab-Token may be there too; it is never a second chance for a wrong signature.
       // The window of the Standard Webhooks libraries; GitLab names none of its own.
       // The body is signed, X-Gitlab-Event is not: it is the last resort, for a custom body template.
-      event: ["field:object_kind | field:event_name | header:x-gitlab-event"],
+      event: [
+        "field:object_kind | field:event_name | header:x-gitlab-event",
+        "field:object_attributes.action",
+      ],
       // Signed, and equal to Idempotency-Key. X-Gitlab-Webhook-UUID is new in every request.
       id: ["header:webhook-id"],
       maxBodyBytes: 25 * 1024 * 1024,

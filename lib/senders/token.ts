@@ -17,8 +17,11 @@ export const token = sendersOf(
       signature: "x-gitlab-token",
       // A hook can have both tokens. A signature that is there must be checked, so this row does not pass it over.
       refusedBeside: ["webhook-signature"],
-      // `push`, `merge_request`; a system hook may have only the second; a custom body template none: "Push Hook".
-      event: ["field:object_kind | field:event_name | header:x-gitlab-event"],
+      // `push`, `merge_request.open`; a system hook may have only the second; a custom body template none: "Push Hook".
+      event: [
+        "field:object_kind | field:event_name | header:x-gitlab-event",
+        "field:object_attributes.action",
+      ],
       // Kept across retries. X-Gitlab-Webhook-UUID is new in every request, X-Gitlab-Event-UUID shared by a chain.
       id: ["header:idempotency-key"],
       maxBodyBytes: 25 * 1024 * 1024,

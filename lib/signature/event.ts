@@ -7,7 +7,7 @@
 import { randomUUID } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import type { Rule } from "../senders/sender.ts";
-import { fieldAt } from "./field.ts";
+import { fieldAt, fieldsAt } from "./field.ts";
 import { firstOf, type Material, type Part } from "./part.ts";
 import { parsePayload } from "./payload.ts";
 import type { Delivery } from "./verify.ts";
@@ -17,8 +17,10 @@ export type WebhookEvent = {
   readonly source: string;
   /** The sender's name: `github`. */
   readonly sender: string;
-  /** `push`, `pull_request.opened`, `attacker.observed`, `unknown`. */
+  /** `push`, `pull_request.opened`, `unknown`; of a batch all of `types`, with commas between them. */
   readonly type: string;
+  /** What has happened: one name, or the distinct names of a batch, in the order of their first event. */
+  readonly types: readonly string[];
   /** The same for every repeat of one delivery; random when the sender names none. */
   readonly id: string;
   /** The parsed JSON: whatever the sender put there. */
@@ -30,6 +32,8 @@ export type WebhookEvent = {
 
 /** Longer names than this are no names; databases and logs are built for shorter ones. */
 export const maxNameLength = 255;
+/** Senders of batches have a dozen types or two. */
+export const maxTypes = 50;
 
 /**
  * Reads an authentic delivery.
@@ -39,16 +43,39 @@ export function readEvent(delivery: Delivery): WebhookEvent {
   const { sender, source, headers, body } = delivery;
   const payload = parsePayload(body, sender.form);
   if (sender.shape !== undefined) checkShape(sender.shape, payload);
-  const type = checkedName(joinParts(sender.event, materialOf(delivery, payload))) ?? "unknown";
+  const types = readTypes(delivery, payload);
   return {
     source: source.name,
     sender: sender.name,
-    type: Object.hasOwn(sender.eventNames ?? {}, type) ? (sender.eventNames?.[type] ?? type) : type,
+    type: types.join(","),
+    types,
     id: readId(delivery, payload) ?? randomUUID(),
     payload,
     body,
     headers,
   };
+}
+
+/** The names in a text that `type` was. */
+export function splitTypes(type: string): readonly string[] {
+  return type.split(",");
+}
+
+/** One delivery may bring many events, and some senders mix their types: SendGrid, HubSpot, Meta. */
+function readTypes(delivery: Delivery, payload: unknown): readonly string[] {
+  const { event, eachEvent, eventNames = {} } = delivery.sender;
+  const items = eachEvent === undefined ? [] : fieldsAt(payload, eachEvent);
+  const types = new Set<string>();
+  for (const item of items.length === 0 ? [undefined] : items) {
+    const name = checkedName(joinParts(event, { ...materialOf(delivery, payload), item }))?.replaceAll(
+      ",",
+      "\\u002c",
+    );
+    if (name === undefined) continue;
+    types.add(Object.hasOwn(eventNames, name) ? (eventNames[name] ?? name) : name);
+    if (types.size > maxTypes) throw tooLong(`more than ${maxTypes} types of events in one delivery`);
+  }
+  return types.size === 0 ? ["unknown"] : [...types];
 }
 
 /**
@@ -78,11 +105,12 @@ function joinParts(parts: readonly (readonly Part[])[], material: Material): str
 /** A NUL is written out: to many versions of node:sqlite a text ends there, and two ids would be one. */
 function checkedName(name: string | undefined): string | undefined {
   if (name === undefined || name.length <= maxNameLength) return name?.replaceAll("\0", "\\u0000");
-  throw new Refusal("shape-invalid", `an event type or delivery id of ${name.length} characters`, {
-    faults: [
-      { pointer: "#/", detail: `Event type and delivery id should have at most ${maxNameLength} characters` },
-    ],
-  });
+  throw tooLong(`an event type or delivery id of ${name.length} characters`);
+}
+
+function tooLong(why: string): Refusal {
+  const detail = `Event type and delivery id should have at most ${maxNameLength} characters, and a batch at most ${maxTypes} types`;
+  return new Refusal("shape-invalid", why, { faults: [{ pointer: "#/", detail }] });
 }
 
 function checkShape(rules: readonly Rule[], payload: unknown): void {

@@ -18,6 +18,16 @@ export function fieldAt(value: unknown, path: string): unknown {
   return rest === undefined ? own : fieldAt(own, rest);
 }
 
+/** Every value at a path; `*` is each element of an array. Elements that have nothing there are left out. */
+export function fieldsAt(value: unknown, path: string): unknown[] {
+  if (path === "") return [value];
+  const [name = "", ...rest] = path.split(".");
+  if (typeof value !== "object" || value === null) return [];
+  if (name === "*")
+    return Array.isArray(value) ? value.flatMap((element) => fieldsAt(element, rest.join("."))) : [];
+  return Object.hasOwn(value, name) ? fieldsAt((value as Record<string, unknown>)[name], rest.join(".")) : [];
+}
+
 /**
  * Sets a field by its path, making what is missing on the way; `*` is every element of an array. Does nothing where
  * the path leads through something else.

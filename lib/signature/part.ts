@@ -9,6 +9,8 @@ import { formFields, looksLikeJson, payloadField } from "./payload.ts";
 export type NamedPart = {
   readonly kind: "header" | "param" | "field" | "keyBeside" | "text";
   readonly name: string;
+  /** Of a field of each event in a batch: its path within that event. */
+  readonly inItem?: string;
 };
 export type Part =
   | NamedPart
@@ -24,6 +26,8 @@ export type Material = {
   readonly param: (name: string) => string | undefined;
   readonly body: Buffer;
   readonly payload: () => unknown;
+  /** The event of a batch that is being looked at. */
+  readonly item?: unknown;
 };
 
 const named = ["header", "param", "field", "keyBeside", "text"] as const;
@@ -75,7 +79,11 @@ export function lookUp(part: Part, material: Material): string | Buffer | undefi
     case "param":
       return material.param(part.name);
     case "field":
-      return textOf(fieldAt(material.payload(), part.name));
+      return textOf(
+        part.inItem === undefined
+          ? fieldAt(material.payload(), part.name)
+          : fieldAt(material.item, part.inItem),
+      );
     case "keyBeside":
       return keyBeside(material.payload(), part.name);
     case "body":

@@ -18,6 +18,8 @@ export type ReadyScheme = Scheme & {
 export type ReadySender = Omit<Sender, "schemes" | "event" | "id"> & {
   readonly schemes: readonly ReadyScheme[];
   readonly event: readonly (readonly NamedPart[])[];
+  /** Where the events of a batch are (`*`, `value.*`), when the event's parts are looked up in each of them. */
+  readonly eachEvent: string | undefined;
   readonly id: readonly (readonly NamedPart[])[];
   /**
    * Is the delivery's id covered by the signature? An unsigned one can be replaced by whoever captured a delivery,
@@ -30,8 +32,28 @@ export type ReadySender = Omit<Sender, "schemes" | "event" | "id"> & {
 export function readySender(sender: Sender): ReadySender {
   const schemes = sender.schemes.map(readyScheme);
   const id = sender.id.map(parseAlternatives);
-  const event = sender.event.map(parseAlternatives);
-  return { ...sender, schemes, event, id, isIdSigned: isSigned(id.flat(), schemes) };
+  const parts = sender.event.map(parseAlternatives);
+  const eachEvent = batchOf(parts.flat());
+  const event = parts.map((alternatives) => alternatives.map((part) => withinItem(part, eachEvent)));
+  return { ...sender, schemes, event, eachEvent, id, isIdSigned: isSigned(id.flat(), schemes) };
+}
+
+/**
+ * `field:value.*.changeType` is looked up in each of `value.*`.
+ * @throws SyntaxError when two parts are in the elements of different arrays: nothing says which belong together
+ */
+function batchOf(parts: readonly NamedPart[]): string | undefined {
+  const places = new Set(
+    parts.flatMap(({ kind, name }) => (kind === "field" ? (/^.*\*(?=\.|$)/.exec(name) ?? []) : [])),
+  );
+  if (places.size > 1)
+    throw new SyntaxError(`an event is looked up in one array, not in ${[...places].join(" and ")}`);
+  return [...places][0];
+}
+
+function withinItem(part: NamedPart, eachEvent: string | undefined): NamedPart {
+  const isInItem = eachEvent !== undefined && part.kind === "field" && part.name.startsWith(eachEvent);
+  return isInItem ? { ...part, inItem: part.name.slice(eachEvent.length + 1) } : part;
 }
 
 function readyScheme(scheme: Scheme): ReadyScheme {

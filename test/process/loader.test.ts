@@ -15,6 +15,7 @@ function eventCalled(type: string): WebhookEvent {
     source: "default",
     sender: "github",
     type,
+    types: [type],
     id: "1",
     payload: {},
     body: Buffer.from("{}"),

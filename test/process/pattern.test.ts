@@ -30,7 +30,7 @@ for (const [pattern, matching, other] of cases) {
   });
 }
 
-for (const pattern of ["", ".", "a..b", ".a", "a.", "a.>.b", ">.a"]) {
+for (const pattern of ["", ".", "a..b", ".a", "a.", "a.>.b", ">.a", "a,b"]) {
   test(`the pattern ${JSON.stringify(pattern)} is refused at the start`, () => {
     assert.notEqual(patternFault(pattern), undefined);
   });
@@ -41,3 +41,9 @@ for (const pattern of ["a", "*", ">", "a.*", "*.a.>"]) {
     assert.equal(patternFault(pattern), undefined);
   });
 }
+
+test("of a batch's names, one that fits is enough", () => {
+  assert.equal(matchesPattern("bounce", "delivered,bounce"), true);
+  assert.equal(matchesPattern("contact.>", "deal.creation,contact.creation"), true);
+  assert.equal(matchesPattern("contact.propertyChange", "contact.creation,deal.propertyChange"), false);
+});

@@ -28,6 +28,7 @@ export const push: WebhookEvent = {
   source: "default",
   sender: "github",
   type: "push",
+  types: ["push"],
   id: "1",
   payload: {},
   body: Buffer.from("{}"),

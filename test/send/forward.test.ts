@@ -17,7 +17,14 @@ const receivedAt = new Date("2026-03-31T14:00:00.123Z");
 
 function eventOf(body: string, more: Partial<WebhookEvent> = {}): WebhookEvent {
   return {
-    ...{ source: "github-acme", sender: "github", type: "push", id: "one", payload: JSON.parse(body) },
+    ...{
+      source: "github-acme",
+      sender: "github",
+      type: "push",
+      types: ["push"],
+      id: "one",
+      payload: JSON.parse(body),
+    },
     ...{ body: Buffer.from(body), headers: { "content-type": "application/json" }, ...more },
   };
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readSources, sourceAt } from "../../lib/settings/sources.ts";
-import { readEvent, type WebhookEvent } from "../../lib/signature/event.ts";
+import { maxTypes, readEvent, type WebhookEvent } from "../../lib/signature/event.ts";
 import { readClaim, verify } from "../../lib/signature/verify.ts";
 import { secret, sign } from "../receiver.ts";
 
@@ -211,4 +211,38 @@ test("event types and delivery ids have at most 255 characters", () => {
   assert.throws(() => eventOf("{}", { "x-github-event": "e".repeat(256) }), { code: "shape-invalid" });
   assert.throws(() => eventOf("{}", { "x-github-delivery": "d".repeat(256) }), { code: "shape-invalid" });
   assert.throws(() => message({ id: "m".repeat(250), status: "queued" }), { code: "shape-invalid" });
+});
+
+/** What Meta's batches are called: of an array of changes, one after the other. */
+function batchOf(...fields: unknown[]): WebhookEvent {
+  const meta = sourceAt(readSources({ WEBHOOK_SECRET_META: secret }, true).sources, "/webhook/meta");
+  const bytes = Buffer.from(
+    JSON.stringify({ object: "page", entry: [{ changes: fields.map((field) => ({ field })) }] }),
+  );
+  const headers = { "x-hub-signature-256": sign(bytes) };
+  const head = {
+    headers,
+    rawHeaders: Object.entries(headers).flat(),
+    method: "POST",
+    target: "/webhook/meta",
+  };
+  return readEvent(verify(readClaim(meta, head), bytes, new Date()));
+}
+
+test("a batch has each of its names once, in the order of their first event", () => {
+  const { types, type } = batchOf("feed", "mention", "feed", undefined, 7);
+  assert.deepEqual(types, ["page.feed", "page.mention", "page", "page.7"]);
+  assert.equal(type, "page.feed,page.mention,page,page.7");
+  assert.deepEqual(batchOf().types, ["page"]);
+});
+
+test("a comma in a name does not make two of it", () => {
+  assert.deepEqual(batchOf("a,b").types, ["page.a\\u002cb"]);
+  assert.deepEqual(eventOf("{}", { "x-github-event": "push,pull" }).types, ["push\\u002cpull"]);
+});
+
+test("a batch may have 50 types, and with one more it is refused", () => {
+  const names = Array.from({ length: maxTypes }, (_, index) => `f${index}`);
+  assert.equal(batchOf(...names).types.length, 50);
+  assert.throws(() => batchOf(...names, "one more"), { code: "shape-invalid" });
 });

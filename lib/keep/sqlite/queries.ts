@@ -232,7 +232,7 @@ function walk(database: DatabaseSync, { state, source, event, since }: Filter) {
   if (event !== undefined) {
     const { matches } = event;
     database.function("matches_event", { deterministic: true }, (name) => (matches(String(name)) ? 1 : 0));
-    conditions.push("event GLOB ? AND matches_event(event)");
+    conditions.push("(event GLOB ? OR event GLOB '*,*') AND matches_event(event)");
     parameters.push(event.glob);
   }
   // Left to itself, SQLite would look a large source up by its ids, and then sort half of the inbox.
