@@ -15,6 +15,7 @@ const table = {
   "http-malformed": [400, "The request is not well-formed HTTP/1.1."],
   "content-length-invalid": [400, "Content-Length must be a whole number of bytes."],
   "body-incomplete": [400, "The body ended before Content-Length bytes had arrived."],
+  "header-doubled": [400, "A header that names the event or the delivery is there twice."],
   "body-not-json": [400, "The body is not valid JSON."],
   "form-too-many-fields": [400, "The form has too many fields."],
   "handshake-malformed": [400, "The handshake's query is not one that its sender sends."],
@@ -35,6 +36,8 @@ const table = {
   // RFC 9110 §15.5.12: a server may insist on a Content-Length.
   "content-length-missing": [411, "Content-Length is required; chunked bodies are not accepted."],
   "body-too-large": [413, "The body is larger than this receiver accepts."],
+  // RFC 9110 §15.5.16: what was signed are the bytes that arrive, and they are JSON or a form.
+  "content-encoding-unsupported": [415, "Compressed bodies are not accepted."],
   "expectation-unknown": [417, "The only expectation this receiver can meet is 100-continue."],
   "shape-invalid": [422, "The payload does not have the shape its sender documents."],
   "headers-too-large": [431, "The request head is too large or has too many fields."],

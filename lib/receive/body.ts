@@ -30,9 +30,12 @@ export function openBodyBudget(maxBytes: number): BodyBudget {
 
 /**
  * The number of bytes that the body will have.
- * @throws Refusal 411 without a length, 400 for one that is no number, 413 above `maxBytes`
+ * @throws Refusal 415 for a compressed body, 411 without a length, 400 for one that is no number, 413 above `maxBytes`
  */
 export function readContentLength(headers: IncomingMessage["headers"], maxBytes: number): number {
+  const encoding = headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity")
+    throw new Refusal("content-encoding-unsupported", `Content-Encoding: ${encoding}`);
   const text = headers["content-length"];
   if (text === undefined) {
     const coding = headers["transfer-encoding"];

@@ -3,6 +3,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { Refusal } from "../refusal.ts";
+import { countHeader } from "../signature/header.ts";
 
 /** What a client asked for before it sends its body: nothing, `Expect: 100-continue`, or something else. */
 export type Expectation = "none" | "100-continue" | "unknown";
@@ -28,16 +29,6 @@ export function checkHead(
   if (!/^[\w.~!$&'()*+,;=%:[\]-]*$/.test(headers.host ?? ""))
     throw new Refusal("http-malformed", "Host is not a host");
   if (expectation === "unknown") throw new Refusal("expectation-unknown", `Expect: ${headers.expect}`);
-}
-
-/** How often a header is there. Node joins some doubled ones with ", ", and of others it hides the second. */
-export function countHeader(rawHeaders: readonly string[], name: string): number {
-  let count = 0;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const text = rawHeaders[index] ?? "";
-    if (text.length === name.length && text.toLowerCase() === name) count += 1;
-  }
-  return count;
 }
 
 /** The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC 9112 §3.2.2). */

@@ -25,11 +25,13 @@ const maxEchoCharacters = 1024;
 const maxFormBytes = 4096;
 
 /**
- * The answer to an unsigned request whose query asks for one (Meta, Dropbox, Microsoft Graph).
+ * The answer to an unsigned request that asks for one by its method (Intercom), or by its query (Meta, Dropbox,
+ * Microsoft Graph).
  * @returns undefined when the request is none
  * @throws Refusal 400 for a doubled or over-long parameter, 401 for a wrong verify token
  */
 export function answerEcho(source: Source, head: Head): Answer | undefined {
+  if (head.method === "HEAD" && handshakesOf(source, "head").length > 0) return emptyAnswer(200);
   const echoes = handshakesOf(source, "echo");
   if (echoes.length === 0) return undefined;
   const query = new URLSearchParams(head.target.split("?")[1] ?? "");
@@ -50,7 +52,8 @@ export function answerEcho(source: Source, head: Head): Answer | undefined {
 /** For 405: the methods that this source answers. */
 export function allowedMethods(source: Source): string {
   const others = handshakesOf(source, "echo").map(({ method }) => method);
-  return [...new Set([...others, "POST"])].sort().join(", ");
+  const heads = handshakesOf(source, "head").map(() => "HEAD");
+  return [...new Set([...others, ...heads, "POST"])].sort().join(", ");
 }
 
 /** Is this unsigned request, by its head, one whose body may be a handshake (Slack's `ssl_check=1`)? */

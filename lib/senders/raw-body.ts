@@ -53,6 +53,8 @@ export const rawBody = sendersOf(
       prefix: "sha1=",
       event: ["field:topic"],
       // The payload has an `id`; that it is the same on a retry is not confirmed.
+      // The URL is validated by a HEAD when it is entered.
+      handshakes: [{ kind: "head" }],
       answerWithinSeconds: 5,
       retries: "once, about 1 minute later",
     },

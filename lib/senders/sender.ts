@@ -125,6 +125,7 @@ export type FixedAnswer = { readonly status: 200 | 204; readonly json?: Readonly
 /**
  * echo      an unsigned request whose query holds a text to be sent back, as `text/plain`. `where` are further
  *           query parameters it must have; `tokenAt` is one that must hold WEBHOOK_VERIFY_TOKEN_<NAME>.
+ * head      a HEAD request, answered 200 with nothing.
  * form      an unsigned form that has exactly these fields' values: answered 200 with nothing.
  * payload   a signed delivery whose payload has these values at its top level, and none of the fields `without`:
  *           answered with `answer`, in which `{field:a.b}` stands for a field of the payload and `{hmac:a.b}` for
@@ -138,6 +139,7 @@ export type Handshake =
       readonly where?: Readonly<Record<string, string>>;
       readonly tokenAt?: string;
     }
+  | { readonly kind: "head" }
   | { readonly kind: "form"; readonly fields: Readonly<Record<string, string>> }
   | {
       readonly kind: "payload";

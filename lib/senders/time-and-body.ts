@@ -77,6 +77,8 @@ export const timeAndBody = sendersOf(
       form: "payload or fields",
       handshakes: [
         { kind: "form", fields: { ssl_check: "1" } },
+        // The same, signed: it is no delivery either.
+        { kind: "payload", where: { ssl_check: "1" }, answer: { status: 200 } },
         {
           kind: "payload",
           where: { type: "url_verification" },

@@ -45,6 +45,7 @@ const checks: Readonly<Record<string, Check>> = {
   key: oneOf("text", "whsec"),
   event: texts,
   id: texts,
+  head: { expected: "true, where a HEAD request is to be answered 200", isGood: (value) => value === true },
 };
 
 const required = ["signature", "encoding", "signed"];
@@ -66,7 +67,7 @@ export function readCustomSender(name: string, variable: string, json: string): 
     time = null,
   } = row;
   const scheme = { algorithm, encoding, signed, time, ...pick({ prefix, authScheme, separator }) };
-  const { key = "text", event = [], id = [] } = row;
+  const { key = "text", event = [], id = [], head } = row;
   const sender = {
     name,
     title: name,
@@ -76,6 +77,7 @@ export function readCustomSender(name: string, variable: string, json: string): 
     event,
     id,
     ...(String(signed).includes("{payload}") ? { form: "payload" } : {}),
+    ...(head === true ? { handshakes: [{ kind: "head" }] } : {}),
     answerWithinSeconds: null,
     retries: "unknown",
   } as Sender;

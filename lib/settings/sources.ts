@@ -97,11 +97,12 @@ export function readSources(
 }
 
 /**
- * The source whose deliveries arrive at a path: `/webhook` and `/webhooks`, or either with `/<name>` behind it.
+ * The source whose deliveries arrive at a path: `/webhook` and `/webhooks`, or either with `/<name>` behind it; one slash
+ * at the end makes no difference.
  * @throws Refusal 404 when there is none
  */
 export function sourceAt(sources: ReadonlyMap<string, Source>, path: string): Source {
-  const match = /^\/webhooks?(?:\/([a-z0-9-]+))?$/.exec(path);
+  const match = /^\/webhooks?(?:\/([a-z0-9-]+))?\/?$/.exec(path);
   const name = match?.[1] ?? defaultSourceName;
   // The default source has no second path: `/webhook/default` is nobody.
   const source = match === null || match[1] === defaultSourceName ? undefined : sources.get(name);

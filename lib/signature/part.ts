@@ -4,6 +4,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { fieldAt } from "./field.ts";
+import { headerAt } from "./header.ts";
 import { formFields, looksLikeJson, payloadField } from "./payload.ts";
 
 export type NamedPart = {
@@ -108,13 +109,6 @@ export function firstOf(alternatives: readonly Part[], material: Material): stri
     if (typeof value === "string" && value !== "") return value;
   }
   return undefined;
-}
-
-/** A header's value: its own, never one that every object inherits, such as `constructor`. */
-export function headerAt(headers: IncomingHttpHeaders, name: string): string | undefined {
-  if (!Object.hasOwn(headers, name)) return undefined;
-  const value = headers[name];
-  return typeof value === "string" ? value : undefined;
 }
 
 /** Ids and types may be numbers in JSON; a float or a number too large to be exact is none. */

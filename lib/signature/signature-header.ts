@@ -4,12 +4,11 @@
  * of another length would make `timingSafeEqual` throw.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { countHeader } from "../receive/head.ts";
 import { Refusal } from "../refusal.ts";
 import type { Algorithm } from "../senders/sender.ts";
 import { fieldAt } from "./field.ts";
+import { countHeader, headerAt } from "./header.ts";
 import { decodeBase64 } from "./key.ts";
-import { headerAt } from "./part.ts";
 import type { ReadyScheme } from "./ready.ts";
 
 /** Senders send two while they rotate a secret; each one costs a comparison. */
@@ -34,6 +33,12 @@ export function carriesSignature(scheme: ReadyScheme, headers: IncomingHttpHeade
   if (numberedHeader !== undefined) return numberedHeaders(numberedHeader, headers).length > 0;
   const value = headerAt(headers, signature);
   return value !== undefined && (authScheme === undefined || afterScheme(authScheme, value) !== undefined);
+}
+
+/** Is the value of the scheme's header a signature of the right form? */
+export function isWellFormed(scheme: ReadyScheme, headers: IncomingHttpHeaders): boolean {
+  const entries = entriesOf(scheme, headerAt(headers, scheme.signature) ?? "");
+  return entries.some((entry) => decodeEntry(scheme, entry) !== undefined);
 }
 
 function numberedHeaders(prefix: string, headers: IncomingHttpHeaders): string[] {

@@ -20,11 +20,13 @@ import { setImmediate } from "node:timers/promises";
 import { once } from "../once.ts";
 import { Refusal } from "../refusal.ts";
 import type { Algorithm } from "../senders/sender.ts";
-import { headerAt, lookUp, type Material, type Part } from "./part.ts";
+import { countHeader, headerAt } from "./header.ts";
+import { lookUp, type Material, type Part } from "./part.ts";
 import { looksLikeJson, parsePayload } from "./payload.ts";
 import type { ReadyScheme, ReadySender } from "./ready.ts";
 import {
   carriesSignature,
+  isWellFormed,
   readBodySignature,
   readHeaderSignatures,
   signedParam,
@@ -68,16 +70,11 @@ export type Delivery = {
 
 /**
  * Reads what a request claims about itself.
- * @throws Refusal 401: no signature, more than one kind, a malformed one, or a signed header missing
+ * @throws Refusal 401: no signature, more than one kind, a malformed one, or a signed header missing; 400 where the
+ * header of the event or of the id is there twice
  */
 export function readClaim(source: Source, head: Head): Claim {
-  const present: { sender: ReadySender; scheme: ReadyScheme }[] = [];
-  for (const sender of source.senders) {
-    for (const scheme of sender.schemes) {
-      const isPresent = scheme.signatureField !== undefined || carriesSignature(scheme, head.headers);
-      if (isPresent) present.push({ sender, scheme });
-    }
-  }
+  const present = presentSchemes(source, head);
   const [first, second] = present;
   if (first === undefined) {
     const names = source.senders.flatMap(({ schemes }) => schemes.map(({ signature }) => signature));
@@ -92,6 +89,7 @@ export function readClaim(source: Source, head: Head): Claim {
   if (beside !== undefined) {
     throw new Refusal("signature-ambiguous", `${beside} is there too, and this source would pass it over`);
   }
+  checkNames(sender, head);
   const isInBody = scheme.signatureField !== undefined;
   return {
     source,
@@ -100,6 +98,26 @@ export function readClaim(source: Source, head: Head): Claim {
     head,
     signatures: isInBody ? [] : readHeaderSignatures(scheme, head),
   };
+}
+
+type Present = { readonly sender: ReadySender; readonly scheme: ReadyScheme };
+
+/** The schemes whose signature the head carries, or whose signature can only be in the body. */
+function presentSchemes({ senders }: Source, { headers }: Head): Present[] {
+  const present = senders
+    .flatMap((sender) => sender.schemes.map((scheme) => ({ sender, scheme })))
+    .filter(({ scheme }) => scheme.signatureField !== undefined || carriesSignature(scheme, headers));
+  if (present.length < 2) return present;
+  // A gateway in front may add an Authorization of its own. Beside another signature it counts only if it is one.
+  return present.filter(({ scheme }) => scheme.authScheme === undefined || isWellFormed(scheme, headers));
+}
+
+/** Node joins a doubled header to one value: `push, push` is no event, and no id that a retry would have. */
+function checkNames({ event, id }: ReadySender, { rawHeaders }: Head): void {
+  for (const { kind, name } of [...event, ...id].flat()) {
+    if (kind === "header" && countHeader(rawHeaders, name) > 1)
+      throw new Refusal("header-doubled", `${name} is there twice`);
+  }
 }
 
 /**

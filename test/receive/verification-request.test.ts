@@ -23,6 +23,9 @@ before(async () => {
       WEBHOOK_SECRET_DROPBOX: secret,
       WEBHOOK_SECRET_MICROSOFT_GRAPH: secret,
       WEBHOOK_SECRET_DISCORD: discordKey,
+      WEBHOOK_SECRET_INTERCOM: secret,
+      WEBHOOK_SENDER_ACME: '{"signature":"x-acme","encoding":"hex","signed":"{body}","head":true}',
+      WEBHOOK_SECRET_ACME: secret,
     },
     handlers: {
       "*": () => {
@@ -97,6 +100,25 @@ test("any other unsigned form is refused, and a signed ssl_check has to be signe
   const wrong = { ...form, ...slackHeaders("something else") };
   assert.equal((await post("/webhook/slack", "ssl_check=1", wrong)).status, 401);
   assert.equal((await post("/webhook", "ssl_check=1", form)).status, 401);
+});
+
+test("HEAD is answered 200 where the sender asks so whether the URL is right, and 405 elsewhere", async () => {
+  for (const path of ["/webhook/intercom", "/webhook/acme"]) {
+    const answer = await send(path, { method: "HEAD" });
+    assert.deepEqual(
+      [answer.status, answer.body, answer.headers.get("content-length"), handlerRuns],
+      [200, "", "0", 0],
+    );
+    const get = await send(path);
+    assert.deepEqual([get.status, get.headers.get("allow")], [405, "HEAD, POST"]);
+  }
+  assert.equal((await send("/webhook", { method: "HEAD" })).status, 405);
+});
+
+test("a signed ssl_check is no delivery: it gets an empty 200, and no handler runs", async () => {
+  const body = "token=x&ssl_check=1";
+  const answer = await post("/webhook/slack", body, { ...form, ...slackHeaders(body) });
+  assert.deepEqual([answer.status, answer.body, handlerRuns], [200, "", 0]);
 });
 
 test("an unsigned form is only looked at up to 4096 bytes", async () => {

@@ -29,6 +29,7 @@ const challenge = { "www-authenticate": 'Signature realm="webhook"' };
 const problems = {
   "http-malformed": [400, "Bad Request", malformed],
   "body-incomplete": [400, "Bad Request", "The body ended before Content-Length bytes had arrived."],
+  "header-doubled": [400, "Bad Request", "A header that names the event or the delivery is there twice."],
   "body-not-json": [400, "Bad Request", "The body is not valid JSON."],
   "signature-missing": [401, "Unauthorized", unauthorized],
   "signature-ambiguous": [401, "Unauthorized", unauthorized],
@@ -44,6 +45,7 @@ const problems = {
     "Content-Length is required; chunked bodies are not accepted.",
   ],
   "body-too-large": [413, "Payload Too Large", "The body is larger than this receiver accepts."],
+  "content-encoding-unsupported": [415, "Unsupported Media Type", "Compressed bodies are not accepted."],
   "expectation-unknown": [
     417,
     "Expectation Failed",
@@ -556,7 +558,7 @@ refusesAll([
   { name: "/webhookx is 404", bytes: post({}, "/webhookx"), reason: "path-unknown" },
   { name: "/WEBHOOK is 404", bytes: post({}, "/WEBHOOK"), reason: "path-unknown" },
   { name: "a dot segment is not resolved: 404", bytes: post({}, "/a/../webhook"), reason: "path-unknown" },
-  { name: "a trailing slash is 404", bytes: post({}, "/webhook/"), reason: "source-unknown" },
+  { name: "two trailing slashes are 404", bytes: post({}, "/webhook//"), reason: "source-unknown" },
   { name: "/webhook/unknown is 404", bytes: post({}, "/webhook/unknown"), reason: "source-unknown" },
   {
     name: "/webhook/default is 404: the default source has one path",
@@ -683,6 +685,16 @@ refusesAll([
     bytes: post({ Authorization: `Bearer ${hex}` }),
     reason: "signature-ambiguous",
   },
+  ...["X-GitHub-Event", "X-GitHub-Delivery"].map((header) => ({
+    name: `${header} twice is 400: the two together are no name`,
+    bytes: post({ [header]: "push", [header.toLowerCase()]: "push" }),
+    reason: "header-doubled" as const,
+  })),
+  ...["gzip", "br", "deflate", "GZIP", "identity, gzip"].map((encoding) => ({
+    name: `Content-Encoding: ${encoding} is 415`,
+    bytes: post({ "Content-Encoding": encoding }),
+    reason: "content-encoding-unsupported" as const,
+  })),
   {
     name: "two Bearers are 401, although Node shows only the first",
     bytes: post({
@@ -765,6 +777,23 @@ acceptsAll([
     name: "Authorization: Basic next to a hub signature belongs to somebody else",
     bytes: post({ Authorization: "Basic dXNlcjpwYXNz", Connection: "close" }),
   },
+  ...["Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln", `Bearer ${"0".repeat(63)}`, "bearer x", "Digest a=b"].map(
+    (value) => ({
+      name: `a gateway's Authorization: ${value.slice(0, 30)} next to a hub signature belongs to the gateway`,
+      bytes: post({ Authorization: value, Connection: "close" }),
+    }),
+  ),
+  {
+    name: "an identity coding is none",
+    bytes: post({ "Content-Encoding": "identity", Connection: "close" }),
+  },
+  ...["/webhook/", "/webhooks/"].map((path) => ({
+    name: `${path} is the same path`,
+    bytes: Buffer.from(
+      post({ Connection: "close" }).toString("latin1").replace("POST /webhook ", `POST ${path} `),
+      "latin1",
+    ),
+  })),
   {
     name: "the SHA-1 twin of GitHub's header is ignored",
     bytes: post({ "X-Hub-Signature": "sha1=0", Connection: "close" }),

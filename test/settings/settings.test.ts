@@ -268,10 +268,10 @@ test("each variable is a source at a path of its own, its sender the longest nam
 });
 
 for (const path of [
-  "/webhook/",
+  "/webhook//",
   "/webhook/default",
   "/webhook/none",
-  "/webhook/github/",
+  "/webhook/github//",
   "/webhook/GITHUB",
   "/webhookx",
   "/webhook/__proto__",
