@@ -26,11 +26,11 @@ import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
 import { type Arrival, openServer } from "./lib/receive/server.ts";
 import {
+  acceptedAnswer,
   allowedMethods,
   answerEcho,
   answerForm,
   answerSigned,
-  fixedAnswer,
   mayBeFormHandshake,
 } from "./lib/receive/verification-request.ts";
 import { Refusal } from "./lib/refusal.ts";
@@ -73,15 +73,14 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
   trail.id = id;
   const handshake = answerSigned(delivery, event);
   if (handshake !== undefined) return handshake;
-  const { acceptedAnswer } = delivery.sender;
-  const fixed = acceptedAnswer && fixedAnswer(acceptedAnswer, event.payload, delivery.secret.key);
+  const ownAnswer = acceptedAnswer(delivery, event.payload);
 
   // 7. Keep it: once, and on the disk. When the disk says no (503), the sender gets no yes, and sends again.
   trail.outcome = await keeper.keep(delivery, event, receivedAt);
 
   // 8. Say yes. The handlers run later: a slow one can never make the sender repeat itself.
   const status = trail.outcome === "duplicate" ? "duplicate" : "accepted";
-  return fixed ?? jsonAnswer(200, { status, id, event: type });
+  return ownAnswer ?? jsonAnswer(200, { status, id, event: type });
 }
 
 /** All bodies that are being received may hold this much memory together. */

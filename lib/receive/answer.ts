@@ -21,7 +21,7 @@ export function jsonAnswer(status: number, value: unknown): Answer {
 }
 
 /** An answer that says all it has to say by its status. */
-export function emptyAnswer(status: 200 | 204): Answer {
+export function emptyAnswer(status: 200 | 202 | 204): Answer {
   // RFC 9110 §8.6: a 204 has no Content-Length.
   return { status, headers: status === 204 ? {} : { "Content-Length": "0" }, body: "" };
 }

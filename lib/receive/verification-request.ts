@@ -89,8 +89,15 @@ export function answerSigned({ sender, secret }: Delivery, { payload }: WebhookE
   return undefined;
 }
 
+/** The row's own answer to an accepted delivery; undefined where the usual one will do. */
+export function acceptedAnswer({ sender, secret }: Delivery, payload: unknown): Answer | undefined {
+  const answers = [sender.acceptedAnswer ?? []].flat();
+  const answer = answers.find((one) => one.with === undefined || fieldAt(payload, one.with) !== undefined);
+  return answer && fixedAnswer(answer, payload, secret.key);
+}
+
 /** An answer from a row; `{field:…}` and `{hmac:…}` in its texts are filled in from the payload. */
-export function fixedAnswer({ status, json }: FixedAnswer, payload: unknown, key: KeyObject): Answer {
+function fixedAnswer({ status, json }: FixedAnswer, payload: unknown, key: KeyObject): Answer {
   if (json === undefined) return emptyAnswer(status);
   const fill = (value: unknown): unknown => (typeof value === "string" ? filled(value, payload, key) : value);
   return jsonAnswer(
@@ -110,6 +117,10 @@ function filled(template: string, payload: unknown, key: KeyObject): string {
     throw new Refusal("shape-invalid", `handshake: ${path}`, {
       faults: [{ pointer: `#/${path.replaceAll(".", "/")}`, detail }],
     });
+  }
+  if (kind === "hmac" && !/^[\w-]{1,256}$/.test(text)) {
+    // Whatever the caller likes is not signed for it: this might be the text of another sender's delivery.
+    throw new Refusal("handshake-malformed", `${path} is not a token of letters, digits, _ and -`);
   }
   return kind === "field" ? text : createHmac("sha256", key).update(text).digest("hex");
 }

@@ -38,7 +38,8 @@ export const publicKey = sendersOf(
         },
         { kind: "payload", where: { type: 0 }, answer: { status: 204 } },
       ],
-      acceptedAnswer: { status: 204 },
+      // A webhook event is acknowledged by 204; 202 says that the reply to an interaction comes in a call of its own.
+      acceptedAnswer: [{ with: "event", status: 204 }, { status: 202 }],
       // Our limit: the body is hashed again for every key.
       maxBodyBytes: 1024 * 1024,
       answerWithinSeconds: 3,
@@ -57,15 +58,16 @@ export const publicKey = sendersOf(
       encoding: "base64",
       // Nothing stands between the two. Bodies end in CRLF: trimmed, the signature no longer fits.
       signed: "{header:x-twilio-email-event-webhook-timestamp}{body}",
-      // SendGrid says nothing of how old it may be.
+      // SendGrid says nothing of how old it may be, and sends again for 24 hours.
       time: {
         at: "header:x-twilio-email-event-webhook-timestamp",
         unit: "seconds",
-        toleranceSeconds: null,
+        toleranceSeconds: 90_000,
       },
       // The payload is an array of events, of several types at times.
       event: ["field:*.event"],
       // Each element has an `sg_event_id`, the delivery has none.
+      id: ["digest"],
       // Our limit: the body is hashed again for every key.
       maxBodyBytes: 4 * 1024 * 1024,
       retries: "at growing intervals for up to 24 hours",

@@ -31,7 +31,8 @@ export const rawBody = sendersOf(
       encoding: "base64",
       // `envelope-completed`. Choose JSON: the legacy XML is not read. Documents inside make bodies of many MB.
       event: ["field:event"],
-      // An envelope's id names the envelope, not the delivery.
+      // An envelope's id names the envelope, not the delivery. `retryCount` goes up with each attempt.
+      id: ["digestWithout:retryCount"],
     },
     dropbox: {
       title: "Dropbox",
@@ -52,7 +53,8 @@ export const rawBody = sendersOf(
       signature: "x-hub-signature",
       prefix: "sha1=",
       event: ["field:topic"],
-      // The payload has an `id`; that it is the same on a retry is not confirmed.
+      // The notification's own, beside its `delivery_attempts`.
+      id: ["field:id"],
       // The URL is validated by a HEAD when it is entered.
       handshakes: [{ kind: "head" }],
       answerWithinSeconds: 5,
@@ -78,13 +80,14 @@ export const rawBody = sendersOf(
       documentation: "https://linear.app/developers/webhooks",
       secretAt: "Settings, API, Webhooks: Signing secret",
       signature: "linear-signature",
-      // The payload's own time, which is signed; the header Linear-Timestamp is not. Whether a retry hours later
-      // has a new one is not documented: should retries be refused, WEBHOOK_TOLERANCE_LINEAR widens the window.
-      time: { at: "field:webhookTimestamp", unit: "milliseconds", toleranceSeconds: 60 },
+      // The payload's own time, which is signed; the header Linear-Timestamp is not. Linear suggests 60 seconds, and
+      // sends the same bytes again after 1 minute, 1 hour and 6 hours: the window covers its own retries.
+      time: { at: "field:webhookTimestamp", unit: "milliseconds", toleranceSeconds: 25_200 },
       // `Comment.create`
       event: ["field:type", "field:action"],
-      // The same on every retry; not signed. The payload's `webhookId` is the subscription.
-      id: ["header:linear-delivery"],
+      // A retry has the same bytes, and its time is among them. Linear-Delivery is not signed, and the payload's
+      // `webhookId` is the subscription.
+      id: ["digest"],
       answerWithinSeconds: 5,
       // Anything but 200 counts as a failure.
       retries: "3 times: after 1 minute, 1 hour and 6 hours",
@@ -100,6 +103,7 @@ export const rawBody = sendersOf(
       // `whatsapp_business_account.messages`; Messenger's entries have no `changes`: `page`.
       event: ["field:object", "field:entry.*.changes.*.field"],
       // Deliveries are batches; only the things in them have ids.
+      id: ["digest"],
       // The verify token is a second secret, which you choose: WEBHOOK_VERIFY_TOKEN_META.
       handshakes: [
         {
@@ -124,8 +128,8 @@ export const rawBody = sendersOf(
       separator: ",",
       prefix: "v1=",
       event: ["field:event.event_type"],
-      // Repeated on every attempt; not signed, unlike the payload's `event.id`.
-      id: ["header:x-webhook-id"],
+      // Signed, and repeated on every attempt; the header X-Webhook-Id is not signed.
+      id: ["field:event.id"],
       answerWithinSeconds: 5,
       // Any other 4xx drops the delivery for good, and three in a row disable the subscription for a day: a wrong
       // secret loses events.
@@ -142,6 +146,7 @@ export const rawBody = sendersOf(
       // `issue.created`. The resource is in a header that is not signed.
       event: ["header:sentry-hook-resource", "field:action"],
       // Request-ID names the request; that it is the same on a retry is not confirmed.
+      id: ["digest"],
       // 1000 timeouts within a day unsubscribe.
       answerWithinSeconds: 1,
     },

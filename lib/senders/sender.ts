@@ -30,7 +30,7 @@ export type Sender = {
   readonly event: readonly PartText[];
   /** Names for event types that the sender gives as numbers. */
   readonly eventNames?: Readonly<Record<string, string>>;
-  /** The delivery's id, made in the same way; the same on every retry of one delivery. None: a random one. */
+  /** The delivery's id: all of these parts, the same on every retry of one delivery. None, or one missing: a random id. */
   readonly id: readonly PartText[];
   /** How the sender uses forms (`payload.ts`); without it, every body is JSON, whatever its Content-Type says. */
   readonly form?: FormUse;
@@ -41,7 +41,7 @@ export type Sender = {
   /** Requests that are no deliveries but want an answer of their own, before or after the signature is checked. */
   readonly handshakes?: readonly Handshake[];
   /** The answer to an accepted delivery, where the sender expects another than the usual one. */
-  readonly acceptedAnswer?: FixedAnswer;
+  readonly acceptedAnswer?: FixedAnswer | readonly FixedAnswer[];
   /** How long the sender waits for the answer; null when it does not say. */
   readonly answerWithinSeconds: number | null;
   /** `never`, `unknown`, or when it sends again, in words. */
@@ -50,7 +50,7 @@ export type Sender = {
 
 /**
  * text            the text itself, as UTF-8
- * whsec           base64 behind an optional `whsec_` (Standard Webhooks)
+ * whsec           base64 behind an optional `whsec_` (Standard Webhooks) or `v1,whsec_` (Supabase)
  * ed25519-hex     an Ed25519 public key, 32 bytes in hex
  * ed25519-whpk    an Ed25519 public key, 32 bytes in base64 behind `whpk_`
  * spki-base64     a P-256 public key as base64 of its DER form, without PEM armour
@@ -87,7 +87,7 @@ export type Scheme = {
 export type SignedTime = {
   readonly at: PartText;
   readonly unit: "seconds" | "milliseconds";
-  /** How far the time may be off, to either side; null when the sender says nothing of it. */
+  /** How far the time may be off, to either side; null when the sender says nothing of it: then it is a day. */
   readonly toleranceSeconds: number | null;
 };
 
@@ -99,6 +99,8 @@ export type SignedTime = {
  *     field:a.b         a field of the payload; `*` for every element of an array, which then must agree
  *     keyBeside:NAME    the first key of the payload's top level that is not NAME
  *     text:…            these very letters
+ *     digest            the SHA-256 of the body, in hex: as an id, where equal bodies are the same event
+ *     digestWithout:a   the SHA-256 of the payload without every field of that name: a counter of attempts
  *
  * and, in `signed` only:
  *
@@ -120,7 +122,12 @@ export type Rule = { readonly field: string; readonly required: boolean } & (
   | { readonly oneOf: readonly string[] }
 );
 
-export type FixedAnswer = { readonly status: 200 | 204; readonly json?: Readonly<Record<string, unknown>> };
+/** Of several answers the first one counts whose field `with` is in the payload, or that has no `with`. */
+export type FixedAnswer = {
+  readonly status: 200 | 202 | 204;
+  readonly json?: Readonly<Record<string, unknown>>;
+  readonly with?: string;
+};
 
 /**
  * echo      an unsigned request whose query holds a text to be sent back, as `text/plain`. `where` are further

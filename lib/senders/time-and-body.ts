@@ -35,10 +35,11 @@ export const timeAndBody = sendersOf(
       prefix: "v1=",
       // The sample code that circulates hashes the JSON written out anew; the raw body is what is signed.
       signed: "{param:t}.{body}",
-      // The three minutes of that sample code.
-      time: { at: "param:t", unit: "seconds", toleranceSeconds: 180 },
+      // That sample code allows 3 minutes, and Calendly sends again for 24 hours: the window covers its own retries.
+      time: { at: "param:t", unit: "seconds", toleranceSeconds: 90_000 },
       event: ["field:event"],
       // None is documented; `payload.uri` names the invitee, who passes through several events.
+      id: ["digest"],
       retries: "with back-off for up to 24 hours, then it is disabled",
     },
     paddle: {
@@ -103,6 +104,7 @@ export const timeAndBody = sendersOf(
       time: { at: "header:x-zm-request-timestamp", unit: "seconds", toleranceSeconds: null },
       event: ["field:event"],
       // No header or field is documented as the delivery's id; `event_ts` is only a time.
+      id: ["digest"],
       // Signed like every event, and repeated every 72 hours.
       handshakes: [
         {

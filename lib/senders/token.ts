@@ -51,7 +51,8 @@ export const token = sendersOf(
       signature: "field:value.*.clientState",
       // `created`, `updated`, `deleted`; a lifecycle notification is `missed`, `subscriptionRemoved`, …
       event: ["field:value.*.lifecycleEvent | field:value.*.changeType"],
-      // A notification's own `id` is optional, and nothing says that a retry keeps it.
+      // A notification's own `id` is optional, and nothing says that a retry keeps it. Two updates of one resource can
+      // be two equal bodies: their digest is no id either.
       // Our limit: the body is parsed before it is authentic. Microsoft states none.
       maxBodyBytes: 1024 * 1024,
       // Sent when a subscription is created, before there is any clientState. The token has to come back URL-decoded.

@@ -57,7 +57,8 @@ export const url = sendersOf(
       time: { at: "header:x-hubspot-request-timestamp", unit: "milliseconds", toleranceSeconds: 300 },
       // The payload is an array of events, of several types at times.
       event: ["field:*.subscriptionType"],
-      // Each element has an `eventId`, the delivery has none.
+      // Each element has an `eventId`, which HubSpot does not promise to be unique; the delivery has none.
+      id: ["digestWithout:attemptNumber"],
       answerWithinSeconds: 5,
       retries: "up to 10 times over 24 hours",
     },

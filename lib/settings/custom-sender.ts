@@ -124,10 +124,13 @@ function parseRow(variable: string, json: string): Record<string, unknown> {
 }
 
 /** A window on a time that nobody signed protects nothing, and a parameter needs a list to stand in. */
-function rowFault({ signed, time, separator }: Record<string, unknown>): string | undefined {
+function rowFault({ signed, time, separator, id }: Record<string, unknown>): string | undefined {
   const at = String((time as SignedTime | undefined)?.at);
   const isSigned = at.startsWith("field:") || String(signed).toLowerCase().includes(`{${at.toLowerCase()}}`);
   if (time !== undefined && !isSigned) return `"time" is at ${at}, which is not part of "signed"`;
+  const isConstant = Array.isArray(id) && !id.some((part) => !/(^|\| )text:/.test(String(part)));
+  if (isConstant && id.length > 0)
+    return '"id" is the same for every delivery: all but the first would be repeats';
   if (separator === undefined && String(signed).includes("{param:"))
     return '"separator" is missing: a param stands in a list';
   return undefined;

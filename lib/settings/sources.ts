@@ -25,7 +25,7 @@ export const defaultSourceName = "default";
 
 /** Shorter than this is worth a warning; a random one of 32 characters or more is what senders recommend. */
 const shortSecretLength = 16;
-const maxToleranceSeconds = 86_400;
+const maxToleranceSeconds = 7 * 86_400;
 
 /** Secrets printed in documentation and tutorials, in lower case: everybody knows them. */
 const publishedSecrets = new Set([
@@ -205,7 +205,7 @@ export function readTolerance(environment: NodeJS.ProcessEnv, variable: string):
   const text = environment[variable];
   if (text === undefined) return undefined;
   const seconds = Number(text);
-  if (/^\d{1,5}$/.test(text) && seconds >= 1 && seconds <= maxToleranceSeconds) return seconds;
+  if (/^\d{1,6}$/.test(text) && seconds >= 1 && seconds <= maxToleranceSeconds) return seconds;
   throw new OperatorError(`${variable}: expected a number of seconds from 1 to ${maxToleranceSeconds}`, 2);
 }
 

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import type { Rule } from "../senders/sender.ts";
 import { fieldAt, fieldsAt } from "./field.ts";
-import { firstOf, type Material, type Part } from "./part.ts";
+import { digestOf, firstOf, type Material, type Part } from "./part.ts";
 import { parsePayload } from "./payload.ts";
 import type { Delivery } from "./verify.ts";
 
@@ -84,7 +84,19 @@ function readTypes(delivery: Delivery, payload: unknown): readonly string[] {
  * @throws Refusal 422 when it is too long
  */
 export function readId(delivery: Delivery, payload: unknown): string | undefined {
-  return checkedName(joinParts(delivery.sender.id, materialOf(delivery, payload)));
+  const { id } = delivery.sender;
+  const material = materialOf(delivery, payload);
+  const parts = id.map((alternatives) => firstOf(alternatives, material));
+  if (parts.length > 0 && parts.every((part) => part !== undefined)) return checkedName(parts.join("."));
+  return hasInexactNumber(id.flat(), payload) ? digestOf(delivery.body) : undefined;
+}
+
+/** A number beyond 2^53 has lost its last digits: two ids could be one. Then the bytes tell the deliveries apart. */
+function hasInexactNumber(parts: readonly Part[], payload: unknown): boolean {
+  return parts.some((part) => {
+    const value = part.kind === "field" ? fieldAt(payload, part.name) : undefined;
+    return typeof value === "number" && !Number.isSafeInteger(value);
+  });
 }
 
 function materialOf({ headers, body }: Delivery, payload: unknown): Material {
@@ -102,9 +114,16 @@ function joinParts(parts: readonly (readonly Part[])[], material: Material): str
   return joined;
 }
 
-/** A NUL is written out: to many versions of node:sqlite a text ends there, and two ids would be one. */
+/**
+ * A NUL is written out: to many versions of node:sqlite a text ends there. So is half a surrogate pair, which has no
+ * UTF-8. Two ids would be one.
+ */
 function checkedName(name: string | undefined): string | undefined {
-  if (name === undefined || name.length <= maxNameLength) return name?.replaceAll("\0", "\\u0000");
+  if (name === undefined || name.length <= maxNameLength)
+    return name?.replace(
+      /[\0\p{Surrogate}]/gu,
+      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
   throw tooLong(`an event type or delivery id of ${name.length} characters`);
 }
 

@@ -42,7 +42,7 @@ export function readKey(format: KeyFormat, text: string): KeyObject | undefined 
     case "text":
       return createSecretKey(Buffer.from(text, "utf8"));
     case "whsec": {
-      const bytes = decodeBase64(text.replace(/^whsec_/, ""));
+      const bytes = decodeBase64(text.replace(/^(v1,)?whsec_/, ""));
       return bytes === undefined || bytes.length === 0 ? undefined : createSecretKey(bytes);
     }
     case "ed25519-hex":

@@ -2,13 +2,14 @@
  * The little language of parts that rows are written in (it is listed above `PartText` in `sender.ts`):
  * read once at the start, then looked up in every delivery.
  */
+import { hash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { fieldAt } from "./field.ts";
 import { headerAt } from "./header.ts";
 import { formFields, looksLikeJson, payloadField } from "./payload.ts";
 
 export type NamedPart = {
-  readonly kind: "header" | "param" | "field" | "keyBeside" | "text";
+  readonly kind: "header" | "param" | "field" | "keyBeside" | "text" | "digest" | "digestWithout";
   readonly name: string;
   /** Of a field of each event in a batch: its path within that event. */
   readonly inItem?: string;
@@ -31,7 +32,7 @@ export type Material = {
   readonly item?: unknown;
 };
 
-const named = ["header", "param", "field", "keyBeside", "text"] as const;
+const named = ["header", "param", "field", "keyBeside", "text", "digestWithout"] as const;
 const whole = ["body", "payload", "method", "url", "url-unescaped", "form-sorted"] as const;
 
 /**
@@ -60,6 +61,7 @@ export function parseAlternatives(text: string): readonly NamedPart[] {
 
 function parsePart(text: string): Part {
   for (const kind of whole) if (text === kind) return { kind };
+  if (text === "digest") return { kind: "digest", name: "" };
   for (const kind of named) {
     if (!text.startsWith(`${kind}:`)) continue;
     const name = text.slice(kind.length + 1);
@@ -87,6 +89,12 @@ export function lookUp(part: Part, material: Material): string | Buffer | undefi
       );
     case "keyBeside":
       return keyBeside(material.payload(), part.name);
+    case "digest":
+      return digestOf(material.body);
+    case "digestWithout":
+      return digestOf(
+        JSON.stringify(material.payload(), (key, value) => (key === part.name ? undefined : value)),
+      );
     case "body":
       return material.body;
     case "payload":
@@ -109,6 +117,11 @@ export function firstOf(alternatives: readonly Part[], material: Material): stri
     if (typeof value === "string" && value !== "") return value;
   }
   return undefined;
+}
+
+/** For senders that give their deliveries no id: the same bytes are the same delivery. */
+export function digestOf(bytes: Buffer | string): string {
+  return hash("sha256", bytes, "hex");
 }
 
 /** Ids and types may be numbers in JSON; a float or a number too large to be exact is none. */

@@ -67,11 +67,13 @@ function readyScheme(scheme: Scheme): ReadyScheme {
   };
 }
 
+const inBody = new Set<Part["kind"]>(["field", "keyBeside", "digest", "digestWithout"]);
+
 /** Is every one of the parts covered by a signature of one of the schemes? */
 function isSigned(parts: readonly Part[], schemes: readonly ReadyScheme[]): boolean {
   const covers = ({ signedParts }: ReadyScheme, part: Part): boolean => {
     const coversBody = signedParts.some(({ kind }) => kind === "body" || kind === "payload");
-    return signedParts.some((other) => isSamePart(other, part)) || (part.kind === "field" && coversBody);
+    return signedParts.some((other) => isSamePart(other, part)) || (inBody.has(part.kind) && coversBody);
   };
   return (
     parts.length > 0 &&

@@ -44,24 +44,29 @@ function namesOf(type: string, partCount: number): string[] {
 export function bodyWithId(sender: Sender, body: Buffer, id: string): Buffer | undefined {
   const ready = readySender(sender);
   if (idFieldOf(ready, undefined) === undefined) return body;
-  const payload = parseObject(body);
+  const payload = parseContainer(body);
   const field = idFieldOf(ready, payload);
   if (payload === undefined || field === undefined) return undefined;
   setField(payload, field, id);
   return Buffer.from(JSON.stringify(payload));
 }
 
+/** Where the digest of the body is the id, a field of our own makes two test deliveries two. */
+const testField = "test_delivery";
+
 /** Of several fields, the one that is there. */
 function idFieldOf({ id }: ReadySender, payload: unknown): string | undefined {
   const [alternatives = []] = id;
+  if (alternatives[0]?.kind.startsWith("digest"))
+    return Array.isArray(payload) ? `*.${testField}` : testField;
   const fields = alternatives.flatMap(({ kind, name }) => (kind === "field" ? [name] : []));
   return fields.find((name) => fieldAt(payload, name) !== undefined) ?? fields[0];
 }
 
-function parseObject(body: Buffer): object | undefined {
+function parseContainer(body: Buffer): object | undefined {
   try {
     const value: unknown = JSON.parse(body.toString("utf8"));
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+    return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
   }

@@ -6,6 +6,9 @@ import { Refusal } from "../refusal.ts";
 import { firstOf, lookUp, type Material, type Part } from "./part.ts";
 import type { ReadyScheme } from "./ready.ts";
 
+/** Where the sender names no window: longer than most senders' retries, and a captured delivery is not good for ever. */
+export const defaultToleranceSeconds = 86_400;
+
 /**
  * Looks at the time that was signed, where the sender signs one.
  * @param override the tolerance in seconds that the operator set in place of the sender's
@@ -26,8 +29,7 @@ export function checkTime(
   if (text.length > digits || isShort || !/^\d+$/.test(text)) {
     throw new Refusal("timestamp-malformed", `${time.at} is not a Unix time in ${time.unit}`);
   }
-  const toleranceSeconds = override ?? time.toleranceSeconds;
-  if (toleranceSeconds === null) return;
+  const toleranceSeconds = override ?? time.toleranceSeconds ?? defaultToleranceSeconds;
   const ageSeconds = now.getTime() / 1000 - Number(text) / (time.unit === "seconds" ? 1 : 1000);
   const rounded = `${Math.abs(Math.round(ageSeconds))} seconds`;
   if (ageSeconds > toleranceSeconds) {

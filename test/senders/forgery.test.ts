@@ -116,7 +116,10 @@ test("Twilio: a field called payload is a field", async () => {
 });
 
 test("Mailgun: digits cannot be moved between the time and the token, and the token cannot be empty", async () => {
-  const [time, token] = ["1529006854", "a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0"];
+  const [time, token] = [
+    String(Math.floor(Date.now() / 1000)),
+    "a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0",
+  ];
   const attempt = (timestamp: string, other: string, more = {}) => {
     const signature = { timestamp, token: other, signature: hex(time + token) };
     return post(
@@ -126,7 +129,7 @@ test("Mailgun: digits cannot be moved between the time and the token, and the to
     );
   };
   assert.equal((await attempt(time, token)).status, 200);
-  assert.equal((await attempt("152900685", `4${token}`)).reason, "timestamp-malformed");
+  assert.equal((await attempt(time.slice(0, -1), `${time.at(-1)}${token}`)).reason, "timestamp-malformed");
   assert.equal((await attempt(`${time}a`, token.slice(1))).reason, "timestamp-malformed");
   assert.equal((await attempt(time + token, "", { token: "CHOSEN" })).reason, "signed-part-missing");
 });

@@ -189,7 +189,7 @@ function testVector(sender: Sender, vector: Vector): void {
     });
   }
 
-  if (scheme.time !== null) testTime(title, sender, vector, scheme.time.toleranceSeconds, refuses);
+  if (scheme.time !== null) testTime(title, sender, vector, scheme.time.toleranceSeconds ?? 86_400, refuses);
 
   for (const part of scheme.signedParts) {
     if (part.kind !== "header") continue;
@@ -224,17 +224,11 @@ function testTime(
   title: string,
   sender: Sender,
   vector: Vector,
-  tolerance: number | null,
+  tolerance: number,
   refuses: (what: string, codes: string[], attempt: () => Attempt) => void,
 ): void {
   for (const side of [1, -1]) {
     const [where, code] = side === 1 ? ["ago", "timestamp-too-old"] : ["ahead", "timestamp-in-future"];
-    if (tolerance === null) {
-      test(`${title} signed ten years ${where} verifies: its sender documents no window`, () => {
-        assert.ok(check(sender, vector, { now: timeOf(sender, vector, side * 315_360_000) }));
-      });
-      continue;
-    }
     test(`${title} signed ${tolerance - 1} and ${tolerance} seconds ${where} verifies`, () => {
       for (const seconds of [tolerance - 1, tolerance]) {
         assert.ok(check(sender, vector, { now: timeOf(sender, vector, side * seconds) }));
@@ -326,7 +320,7 @@ for (const sender of senders) {
     assert(scheme !== undefined);
     const variable = `WEBHOOK_SECRET_${sender.name.toUpperCase().replaceAll("-", "_")}`;
     const isBodySigned = /\{(body|payload|form-sorted)\}/.test(scheme.signed) ? "yes" : "no";
-    const tolerance = scheme.time?.toleranceSeconds ?? null;
+    const tolerance = scheme.time === null ? null : (scheme.time.toleranceSeconds ?? 86_400);
     const cells = [
       sender.title,
       `\`/webhook/${sender.name}\``,

@@ -84,6 +84,8 @@ const wrong: [row: unknown, message: RegExp][] = [
   [{ ...simple, signed: "{header:x}" }, /"signed" should be a template with the body in it/],
   [{ ...simple, signed: "{nothing}{body}" }, /there is no part "nothing"/],
   [{ ...simple, signed: "{header:}{body}" }, /there is no part "header:"/],
+  [{ ...simple, id: ["text:acme"] }, /"id" is the same for every delivery/],
+  [{ ...simple, id: ["header:x-id | text:none"] }, /"id" is the same for every delivery/],
   [{ ...simple, event: "push" }, /"event" should be a list of parts/],
   [{ ...simple, event: ["body"] }, /"body" can only stand in a signed text/],
   [{ ...simple, id: ["nowhere"] }, /there is no part "nowhere"/],

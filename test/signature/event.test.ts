@@ -1,5 +1,6 @@
 /** What is made of an authentic body. The deliveries here are signed and verified: there is no other way to one. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { readSources, sourceAt } from "../../lib/settings/sources.ts";
 import { maxTypes, readEvent, type WebhookEvent } from "../../lib/signature/event.ts";
@@ -245,4 +246,38 @@ test("a batch may have 50 types, and with one more it is refused", () => {
   const names = Array.from({ length: maxTypes }, (_, index) => `f${index}`);
   assert.equal(batchOf(...names).types.length, 50);
   assert.throws(() => batchOf(...names, "one more"), { code: "shape-invalid" });
+});
+
+test("two ids that differ in half a surrogate pair, or in a NUL, stay two", () => {
+  const idOf = (id: string) => eventOf(JSON.stringify({ id, status: "queued" }), {}, "authorization").id;
+  assert.equal(idOf("a\ud800"), "a\\ud800.queued");
+  assert.equal(idOf("a\udc00\ud800"), "a\\udc00\\ud800.queued");
+  assert.equal(idOf("a\ud83d\ude00"), "a😀.queued");
+  assert.equal(idOf("a\0"), "a\\u0000.queued");
+});
+
+function acmeIdOf(body: string): string {
+  const acme = {
+    WEBHOOK_SENDER_ACME: '{"signature":"x-acme","encoding":"hex","signed":"{body}","id":["field:id"]}',
+    WEBHOOK_SECRET_ACME: secret,
+  };
+  const own = sourceAt(readSources(acme, true).sources, "/webhook/acme");
+  const bytes = Buffer.from(body);
+  const headers = { "x-acme": sign(bytes).replace("sha256=", "") };
+  const head = {
+    headers,
+    rawHeaders: Object.entries(headers).flat(),
+    method: "POST",
+    target: "/webhook/acme",
+  };
+  return readEvent(verify(readClaim(own, head), bytes, new Date())).id;
+}
+
+test("an id beyond 2^53 is told by the bytes: the same on each repeat, another for its neighbour", () => {
+  const [one, next] = ['{"id":9007199254740993}', '{"id":9007199254740992}'];
+  assert.equal(acmeIdOf(one), acmeIdOf(one));
+  assert.equal(acmeIdOf(one), createHash("sha256").update(one).digest("hex"));
+  assert.notEqual(acmeIdOf(one), acmeIdOf(next));
+  assert.equal(acmeIdOf('{"id":9007199254740991}'), "9007199254740991");
+  assert.notEqual(acmeIdOf("{}"), acmeIdOf("{}")); // no id at all is a random one
 });
