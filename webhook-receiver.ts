@@ -13,14 +13,12 @@
 import "./lib/node-version.ts";
 import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
-import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
-import { OperatorError } from "./lib/errors.ts";
 import { startRetention } from "./lib/keep/sqlite/retention.ts";
 import { openStore } from "./lib/keep/sqlite/store.ts";
-import { type Log, openLog, stackOf } from "./lib/log.ts";
+import type { Log } from "./lib/log.ts";
 import { type Keeper, openKeeper } from "./lib/process/keeper.ts";
-import { loadHandlers, type ReadyHandlers } from "./lib/process/loader.ts";
+import type { ReadyHandlers } from "./lib/process/loader.ts";
 import { openWorker } from "./lib/process/worker.ts";
 import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
@@ -34,10 +32,11 @@ import {
   mayBeFormHandshake,
 } from "./lib/receive/verification-request.ts";
 import { Refusal } from "./lib/refusal.ts";
-import { readSettings, type Settings } from "./lib/settings/settings.ts";
+import type { Settings } from "./lib/settings/settings.ts";
 import { sourceAt } from "./lib/settings/sources.ts";
 import { readClaim } from "./lib/signature/verify.ts";
-import { firstDelivery, logLeftover, logWelcome } from "./lib/welcome.ts";
+import { start } from "./lib/start.ts";
+import { logLeftover, logWelcome } from "./lib/welcome.ts";
 
 /** The journey of one request. Each step hands the next one what it needs, or throws a Refusal. */
 async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Promise<Answer> {
@@ -91,17 +90,8 @@ const silenceSeconds = 120;
 /** How long what is in flight may take to finish after SIGTERM; process managers kill after 10 s or more. */
 const stopDeadlineSeconds = 8;
 
-/** A signal that comes so soon after the first one is its echo. */
-const echoMilliseconds = 500;
-
-export type Receiver = {
-  listen(): Promise<number>;
-  /** Finishes what is in flight and what runs, and leaves the rest in the inbox. False when it took too long. */
-  stop(deadlineSeconds: number): Promise<boolean>;
-};
-
 /** Wires the parts to a receiver that is not listening yet. */
-export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log): Promise<Receiver> {
+export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log) {
   const store = await openStore(settings.inboxFile);
   const leftover = await store.leftover();
   const owner = `${process.pid}-${randomUUID()}`;
@@ -123,7 +113,7 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
     worker.poke();
     return port;
   }
-  async function stop(deadlineSeconds: number): Promise<boolean> {
+  async function stop(deadlineSeconds = stopDeadlineSeconds): Promise<boolean> {
     retention.stop();
     const [isFinished] = await Promise.all([server.stop(deadlineSeconds), worker.stop(deadlineSeconds)]);
     await store.close();
@@ -132,87 +122,10 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
   return { listen, stop };
 }
 
-/** What can be done besides receiving; loaded when asked for. Some say with which exit code to end, others end with 0. */
-type Command = (
-  argv: readonly string[],
-  environment: NodeJS.ProcessEnv,
-  write: (text: string) => void,
-) => Promise<void> | Promise<number>;
-
-const commands = new Map<string, () => Promise<Command>>([
-  ["list", async () => (await import("./lib/commands/list.ts")).list],
-  ["show", async () => (await import("./lib/commands/show.ts")).show],
-  ["replay", async () => (await import("./lib/commands/replay.ts")).replay],
-  ["reverify", async () => (await import("./lib/commands/reverify.ts")).reverify],
-  ["send", async () => (await import("./lib/commands/send.ts")).send],
-  ["verify", async () => (await import("./lib/commands/verify.ts")).verify],
-]);
-
-async function main(): Promise<void> {
-  const [name = "", ...rest] = process.argv.slice(2);
-  const command = await commands.get(name)?.();
-  if (command !== undefined) {
-    process.stdout.on("error", () => process.exit(0)); // a reader that has seen enough, such as `head`
-    const exitCode = await command(rest, process.env, (text) => process.stdout.write(text));
-    process.exit(exitCode ?? 0); // a module of handlers may have timers of its own
-  }
-
-  const request = readSettings(process.argv.slice(2), process.env);
-  if ("text" in request) return void process.stdout.write(`${request.text}\n`);
-
-  const { settings } = request;
-  const log = openLog(settings.logFormat);
-  process.on("exit", log.flush);
-  endOnUncaught(log);
-  const receiver = await openReceiver(settings, await loadHandlers(settings.handlersFile), log);
-  stopOnSignals(receiver, log);
-  const port = await receiver.listen();
-  log.flush();
-  if (process.stdout.isTTY) process.stdout.write(firstDelivery(settings, port) ?? "");
-}
-
-/** The first SIGTERM or SIGINT finishes what is in flight, a second one ends the process at once. */
-function stopOnSignals(receiver: Receiver, log: Log): void {
-  let stoppingSince: number | undefined;
-  async function stop(signal: "SIGINT" | "SIGTERM"): Promise<void> {
-    if (stoppingSince !== undefined) {
-      // npm and tsx pass on a Ctrl+C that the terminal has sent to everybody already: that is not a second one.
-      if (performance.now() - stoppingSince > echoMilliseconds) process.exit(128 + constants.signals[signal]);
-      return;
-    }
-    stoppingSince = performance.now();
-    log.info("stopping", { signal });
-    if (!(await receiver.stop(stopDeadlineSeconds))) log.warn("gave up on what was still in flight");
-    log.info("stopped");
-    process.exit(0);
-  }
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
-}
-
-/** After an exception that nobody caught the state is unknown: say why, and end, so that a manager restarts us. */
-function endOnUncaught(log: Log): void {
-  process.on("uncaughtException", (thrown) => {
-    log.error("uncaught exception", { stack: stackOf(thrown) });
-    process.exit(1);
-  });
-}
-
-/** A person's mistake is one line; anything else is ours, and shows its stack. */
-async function run(): Promise<void> {
-  try {
-    await main();
-  } catch (thrown) {
-    if (!(thrown instanceof OperatorError)) throw thrown;
-    process.stderr.write(`webhook-receiver: ${thrown.message}\n`);
-    process.exit(thrown.exitCode); // the inbox's thread would keep it alive
-  }
-}
-
 /** True for `tsx webhook-receiver.ts`, false when a test imports this file. */
 function isProgram(): boolean {
   const [, program] = process.argv;
   return program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url);
 }
 
-if (isProgram()) await run();
+if (isProgram()) await start(openReceiver);

@@ -15,6 +15,7 @@ import {
   readTime,
   withInbox,
 } from "./arguments.ts";
+import type { ExitCode } from "./command.ts";
 
 const help = `list: the deliveries in the inbox, newest first
 
@@ -53,9 +54,12 @@ export async function list(
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
   now: () => Date = () => new Date(),
-): Promise<void> {
+): Promise<ExitCode> {
   const { values } = parseCommand({ args: [...argv], options: flags });
-  if (values.help === true) return write(help);
+  if (values.help === true) {
+    write(help);
+    return 0;
+  }
   const { source, event, since } = values;
   const filter = {
     state: readState(values.state),
@@ -68,11 +72,11 @@ export async function list(
   // One more, to know whether there are more.
   const found = await withInbox(inboxFile, (database) => listDeliveries(database, filter, limit + 1));
   const shown = found.slice(0, limit);
-  if (values.json) return write(shown.map(jsonLine).join(""));
-  if (found.length === 0) return write("nothing found\n");
-  write(table(shown));
-  if (found.length > limit)
+  if (values.json) write(shown.map(jsonLine).join(""));
+  else write(found.length === 0 ? "nothing found\n" : table(shown));
+  if (found.length > limit && !values.json)
     write(`there are more than ${limit}: --limit shows more, --since and the others fewer\n`);
+  return 0;
 }
 
 function readState(given: string | undefined): State | undefined {

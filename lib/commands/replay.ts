@@ -33,6 +33,7 @@ import {
   readTime,
   withInbox,
 } from "./arguments.ts";
+import type { ExitCode } from "./command.ts";
 import { openProgress } from "./progress.ts";
 
 const help = `replay: deliveries go through their handlers once more; the receiver runs them
@@ -74,9 +75,12 @@ export async function replay(
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
   now: () => Date = () => new Date(),
-): Promise<void> {
+): Promise<ExitCode> {
   const { values, positionals } = parseCommand({ args: [...argv], options: flags, allowPositionals: true });
-  if (values.help === true) return write(help);
+  if (values.help === true) {
+    write(help);
+    return 0;
+  }
   const { dead, source, event, since } = values;
   checkSelection(positionals, dead, since);
   const filter = {
@@ -112,6 +116,7 @@ export async function replay(
     const isAlive = isReceiverAlive(database, now().getTime());
     write([...complaints, summary(numbers.length, counts, isAlive), ""].join("\n"));
   });
+  return 0;
 }
 
 function checkSelection(ids: readonly string[], dead: boolean, since: string | undefined): void {

@@ -26,6 +26,7 @@ import { authenticate } from "../signature/authenticate.ts";
 import type { Source } from "../signature/source.ts";
 import { type Head, readClaim } from "../signature/verify.ts";
 import { handlerFlags, handlersHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
+import type { ExitCode } from "./command.ts";
 
 const help = `reverify: what was refused is tried again with today's secrets; what verifies now is admitted
 
@@ -53,9 +54,12 @@ export async function reverify(
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
   now: () => Date = () => new Date(),
-): Promise<void> {
+): Promise<ExitCode> {
   const { values } = parseCommand({ args: [...argv], options: handlerFlags });
-  if (values.help === true) return write(help);
+  if (values.help === true) {
+    write(help);
+    return 0;
+  }
   const files = readFiles(values, environment);
   const sources = readSourcesOfReceiver(environment, files.envFile);
   await withInbox(files.inboxFile, async (database) => {
@@ -74,6 +78,7 @@ export async function reverify(
     }
     write(summary(counts, isReceiverAlive(database, now().getTime())));
   });
+  return 0;
 }
 
 /** As the receiver reads them, with its rules for what is safe; but a command writes no `.env`. */

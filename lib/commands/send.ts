@@ -14,6 +14,7 @@ import { deliver } from "../send/deliver.ts";
 import { openPost, type Post } from "../send/post.ts";
 import { largestMaxBodyBytes } from "../settings/settings.ts";
 import { counted, loadEnvironment } from "./arguments.ts";
+import type { ExitCode } from "./command.ts";
 import { readInput } from "./input.ts";
 import { help, type Order, readOrder } from "./order.ts";
 import { signedUrlFor, signOutgoing } from "./outgoing.ts";
@@ -38,7 +39,7 @@ export async function send(
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
   now: () => Date = () => new Date(),
-): Promise<number> {
+): Promise<ExitCode> {
   const order = readOrder(argv);
   if (order === undefined) {
     write(help);
@@ -135,7 +136,7 @@ async function sendOne(
   post: Post,
   { event = "test.ping", to, id = randomUUID() }: Order,
   write: (text: string) => void,
-): Promise<number> {
+): Promise<ExitCode> {
   const shot = await fire(shoot, id, post, new AbortController().signal);
   const { outcome, milliseconds, bytes, answer, location } = shot;
   const lines = [
@@ -163,7 +164,7 @@ async function sendMany(
   post: Post,
   { count, lanes }: { readonly count: number; readonly lanes: number },
   write: (text: string) => void,
-): Promise<number> {
+): Promise<ExitCode> {
   const interruption = new AbortController();
   const { signal } = interruption;
   const interrupt = () => interruption.abort();

@@ -22,6 +22,7 @@ import { senders } from "../senders/table.ts";
 import { readCustomSender } from "../settings/custom-sender.ts";
 import { variableFor } from "../settings/sources.ts";
 import { counted, inboxFlags, inboxHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
+import type { ExitCode } from "./command.ts";
 
 const help = `show: everything about a delivery, without its secrets
 
@@ -45,13 +46,16 @@ export async function show(
   argv: readonly string[],
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
-): Promise<void> {
+): Promise<ExitCode> {
   const { values, positionals } = parseCommand({
     args: [...argv],
     options: inboxFlags,
     allowPositionals: true,
   });
-  if (values.help === true) return write(help);
+  if (values.help === true) {
+    write(help);
+    return 0;
+  }
   const [id, ...more] = positionals;
   if (id === undefined || more.length > 0) throw new OperatorError("show: expected one ID", 2);
   const { inboxFile } = readFiles(values, environment);
@@ -67,6 +71,7 @@ export async function show(
       write(page(delivery, readJobs(database, number), isSecret));
     }
   });
+  return 0;
 }
 
 type IsSecret = {

@@ -11,6 +11,7 @@ import { printable } from "../log.ts";
 import { targetOf } from "../receive/head.ts";
 import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
+import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
 import { largestMaxBodyBytes } from "../settings/settings.ts";
 import {
@@ -26,6 +27,7 @@ import type { Secret, Source } from "../signature/source.ts";
 import { type Delivery, type Head, readClaim, verify as verifyClaim } from "../signature/verify.ts";
 import { commonFlags, isoTime, loadEnvironment, parseCommand, readTime, readUrl } from "./arguments.ts";
 import { type CapturedHead, maxCaptureBytes, parseHead } from "./capture.ts";
+import type { ExitCode } from "./command.ts";
 import { readInput } from "./input.ts";
 import { findSecret, findSender, type SecretText } from "./secrets.ts";
 
@@ -84,7 +86,7 @@ export async function verify(
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
   now: () => Date = () => new Date(),
-): Promise<number> {
+): Promise<ExitCode> {
   const { values, positionals } = parseCommand({ args: [...argv], options: flags, allowPositionals: true });
   if (values.help === true) {
     write(help);
@@ -122,10 +124,14 @@ function readSecrets(name: string, secretFrom: string | undefined, environment: 
 
 /** The source as the receiver has it, but for the path: `head.target` is the whole URL here. */
 function sourceOf(name: string, sender: Sender, secrets: Secrets, environment: NodeJS.ProcessEnv): Source {
+  // Without a secret of its own, a sender of the default path is judged as `/webhook` judges it: beside the others.
+  const isOnDefaultPath =
+    defaultSenders.some((one) => one.name === name) &&
+    !Object.hasOwn(environment, variableFor("WEBHOOK_SECRET_", name));
   const ages = ["current", "previous"] as const;
   return {
     name,
-    ...factsOf([sender]),
+    ...factsOf(isOnDefaultPath ? defaultSenders : [sender]),
     secrets: ages.flatMap((age) => {
       const secret = secrets[age];
       return secret === undefined ? [] : { age, key: keyFrom(secret.variable, secret.text, sender.key) };

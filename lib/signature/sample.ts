@@ -47,6 +47,7 @@ export function bodyWithId(sender: Sender, body: Buffer, id: string): Buffer | u
   const payload = parseContainer(body);
   const field = idFieldOf(ready, payload);
   if (payload === undefined || field === undefined) return undefined;
+  if (Array.isArray(payload) && !field.startsWith("*")) return undefined;
   setField(payload, field, id);
   return Buffer.from(JSON.stringify(payload));
 }

@@ -57,9 +57,9 @@ const mistakes: [
   ],
   [
     "an id where there is none",
-    ["zoom", "x", ...to, "--id", "a"],
+    ["dropbox", "x", ...to, "--id", "a"],
     {},
-    "--id: Zoom gives its deliveries none",
+    "--id: Dropbox gives its deliveries none",
   ],
   ["--repeat 0", [...push, "--repeat", "0"], {}, '--repeat: expected a number from 1 to 1000000, not "0"'],
   [

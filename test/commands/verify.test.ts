@@ -267,7 +267,7 @@ test("a signature that is missing, doubled or malformed has the reason of the lo
     return run(verify, ["github", ...files], { WEBHOOK_SECRET: secret });
   };
   const [missing, doubled, malformed] = [
-    "no: signature-missing: expected one of these headers: x-hub-signature-256\n",
+    "no: signature-missing: expected one of these headers: x-hub-signature-256, x-decnet-signature, authorization\n",
     "no: signature-ambiguous: 2 x-hub-signature-256 headers\n",
     'no: signature-malformed: x-hub-signature-256 is not "sha256=" and 64 hex digits\n',
   ];

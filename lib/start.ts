@@ -1,0 +1,114 @@
+/**
+ * The program: what the command line asks for, which signals it hears, and how it ends.
+ *
+ * Exit codes: 0 done or stopped in order, 1 the world does not fit (a port, a file) or a command says no, 2 wrong usage,
+ * 128 + n ended by a second signal n. What a person got wrong is one line on stderr; anything else shows its stack.
+ */
+import { constants } from "node:os";
+import type { Command } from "./commands/command.ts";
+import { OperatorError, quoted } from "./errors.ts";
+import { type Log, openLog, stackOf } from "./log.ts";
+import { loadHandlers, type ReadyHandlers } from "./process/loader.ts";
+import { readSettings, type Settings } from "./settings/settings.ts";
+import { firstDelivery } from "./welcome.ts";
+
+export type Receiver = {
+  /** @returns the port */
+  listen(): Promise<number>;
+  /** Finishes what is in flight and what runs, and leaves the rest in the inbox. False when it took too long. */
+  stop(): Promise<boolean>;
+};
+
+export type OpenReceiver = (settings: Settings, handlers: ReadyHandlers, log: Log) => Promise<Receiver>;
+
+/** What can be done besides receiving; each is loaded when it is asked for. */
+const commands = new Map<string, () => Promise<Command>>([
+  ["list", async () => (await import("./commands/list.ts")).list],
+  ["show", async () => (await import("./commands/show.ts")).show],
+  ["replay", async () => (await import("./commands/replay.ts")).replay],
+  ["reverify", async () => (await import("./commands/reverify.ts")).reverify],
+  ["send", async () => (await import("./commands/send.ts")).send],
+  ["verify", async () => (await import("./commands/verify.ts")).verify],
+]);
+
+/** A signal that comes so soon after the first one is its echo: npm and tsx pass on what a terminal sends to all. */
+const echoMilliseconds = 500;
+
+/** Does what the command line asks for. It returns while the receiver listens, and never after a command. */
+export async function start(openReceiver: OpenReceiver): Promise<void> {
+  try {
+    const [name = "", ...rest] = process.argv.slice(2);
+    if (name === "" || name.startsWith("-")) await startReceiver(openReceiver);
+    else process.exit(await runCommand(name, rest)); // a module of handlers may have timers of its own
+  } catch (thrown) {
+    if (!(thrown instanceof OperatorError)) throw thrown;
+    process.stderr.write(`webhook-receiver: ${thrown.message}\n`);
+    process.exit(thrown.exitCode); // the inbox's thread would keep it alive
+  }
+}
+
+/** @returns the exit code, once stdout has taken all that was written */
+async function runCommand(name: string, argv: readonly string[]): Promise<number> {
+  const command = await commands.get(name)?.();
+  if (command === undefined) {
+    const names = [...commands.keys()].join(", ");
+    throw new OperatorError(
+      `there is no command ${quoted(name)}: expected ${names}, or flags to start the receiver (--help shows them)`,
+      2,
+    );
+  }
+  process.stdout.on("error", () => process.exit(0)); // a reader that has seen enough, such as `head`
+  const exitCode = await command(argv, process.env, (text) => void process.stdout.write(text));
+  // A pipe takes what is written bit by bit, and process.exit() does not wait for it.
+  await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));
+  return exitCode;
+}
+
+async function startReceiver(openReceiver: OpenReceiver): Promise<void> {
+  const request = readSettings(process.argv.slice(2), process.env);
+  if ("text" in request) return void process.stdout.write(`${request.text}\n`);
+
+  const { settings } = request;
+  const log = openLog(settings.logFormat);
+  process.on("exit", log.flush);
+  endOnUncaught(log);
+  let receiver: Receiver | undefined;
+  hearSignals(log, async () => (await receiver?.stop()) ?? true);
+  receiver = await openReceiver(settings, await loadHandlers(settings.handlersFile), log);
+  const port = await receiver.listen();
+  log.flush();
+  if (process.stdout.isTTY) process.stdout.write(firstDelivery(settings, port) ?? "");
+}
+
+/**
+ * The first SIGTERM or SIGINT stops in order, a second one ends the process at once.
+ * @param stop resolves to false when something was given up
+ */
+function hearSignals(log: Log, stop: () => Promise<boolean>): void {
+  let stoppingSince: number | undefined;
+  async function onStop(signal: "SIGINT" | "SIGTERM"): Promise<void> {
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince > echoMilliseconds) process.exit(128 + constants.signals[signal]);
+      return;
+    }
+    stoppingSince = performance.now();
+    log.info("stopping", { signal });
+    if (!(await stop())) log.warn("gave up on what was still in flight");
+    log.info("stopped");
+    process.exit(0);
+  }
+  process.on("SIGINT", onStop);
+  process.on("SIGTERM", onStop);
+  // Node's own answers to these are to end without a word, and to open its inspector for whoever can reach the port.
+  for (const signal of ["SIGHUP", "SIGUSR1"] as const) {
+    process.on(signal, () => log.info("nothing is done: settings are read at the start only", { signal }));
+  }
+}
+
+/** After an exception that nobody caught the state is unknown: say why, and end, so that a manager restarts us. */
+function endOnUncaught(log: Log): void {
+  process.on("uncaughtException", (thrown) => {
+    log.error("uncaught exception", { stack: stackOf(thrown) });
+    process.exit(1);
+  });
+}
