@@ -42,10 +42,6 @@ export function logLeftover(settings: Settings, { jobs, lastBeatAt }: Leftover, 
  */
 export function firstDelivery(settings: Settings, port: number): string | undefined {
   if (!settings.sources.has(defaultSourceName)) return undefined;
-  // A secret from the environment is in the shell that started the receiver; the other terminal needs it too.
-  const { secretFile } = settings;
-  const secret =
-    secretFile === undefined ? '"$WEBHOOK_SECRET"' : `"$(sed -n 's/^WEBHOOK_SECRET=//p' '${secretFile}')"`;
   // "Every address" (0.0.0.0, ::) is not one that can be posted to.
   const host = settings.host === "0.0.0.0" ? "127.0.0.1" : settings.host === "::" ? "::1" : settings.host;
   const url = `${originOf(host, port)}/webhook`;
@@ -53,7 +49,7 @@ export function firstDelivery(settings: Settings, port: number): string | undefi
 Try it, in a second terminal in this folder:
 
   body='{"zen":"Keep it logically awesome."}'
-  signature=$(printf '%s' "$body" | openssl dgst -sha256 -hmac ${secret} | sed 's/^.* //')
+  signature=$(printf '%s' "$body" | openssl dgst -sha256 -hmac ${settings.secretInShell} | sed 's/^.* //')
   curl -sS -i ${url} -H 'Content-Type: application/json' -H 'X-GitHub-Event: ping' -H "X-Hub-Signature-256: sha256=$signature" -d "$body"
 
 `;

@@ -122,6 +122,35 @@ test("each source checks its own secret", async () => {
   assert.equal(await receiver.end(), 0);
 });
 
+test("a secret's file, what Kubernetes sets, and a line break too many: it starts, says so, and takes a delivery", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "secret-files-"));
+  writeFileSync(join(folder, "github"), `${secret}-file\n`);
+  const receiver = await startProgram({
+    folder,
+    environment: {
+      WEBHOOK_SECRET_GITHUB_FILE: "github",
+      WEBHOOK_SECRET_GITEA: `${secret}-gitea\r`,
+      WEBHOOK_PORT: "tcp://10.0.0.1:80",
+      WEBHOOK_SERVICE_HOST: "10.0.0.1",
+      WEBHOOK_SECRET_SERVICE_PORT: "80",
+    },
+  });
+  const headers = { "X-Hub-Signature-256": sign("{}", `${secret}-file`) };
+  const { status } = await fetch(`${receiver.url}/github`, { method: "POST", headers, body: "{}" });
+  assert.deepEqual([status, await receiver.end()], [200, 0]);
+  assert.deepEqual(
+    parseLines(receiver.output())
+      .filter(({ level }) => level === "warn")
+      .map(({ message }) => message),
+    [
+      "passed over what Kubernetes sets for a Service: WEBHOOK_PORT, WEBHOOK_SECRET_SERVICE_PORT, WEBHOOK_SERVICE_HOST (enableServiceLinks: false keeps them away)",
+      "WEBHOOK_SECRET_GITEA ended with a line break, which was cut off",
+    ],
+  );
+  assert.equal(receiver.output().includes(secret), false);
+  rmSync(folder, { recursive: true });
+});
+
 test("the first start writes .env and accepts what is signed with the secret in it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "first-start-"));
   // An empty variable would be a slip; the way to have none is to have none.
@@ -179,13 +208,18 @@ test("the signed curl of the first lines is accepted when pasted, and holds neit
   const folder = mkdtempSync(join(tmpdir(), "first-delivery-"));
   writeFileSync(join(folder, ".env"), `WEBHOOK_SECRET=${secret}\n`);
   const receiver = await startProgram({ folder });
-  const request = readSettings([], { WEBHOOK_SECRET: secret });
-  assert("settings" in request);
-  for (const secretFile of [undefined, ".env"]) {
-    const text: string = firstDelivery({ ...request.settings, secretFile }, receiver.port) ?? "";
+  writeFileSync(join(folder, "it's.txt"), `${secret}\n`);
+  const starts: [args: string[], environment: Record<string, string>][] = [
+    [[], { WEBHOOK_SECRET: secret }],
+    [["--env-file", join(folder, ".env")], {}],
+    [[], { WEBHOOK_SECRET_FILE: join(folder, "it's.txt") }],
+  ];
+  for (const [args, environment] of starts) {
+    const request = readSettings(args, { ...environment });
+    assert("settings" in request);
+    const text: string = firstDelivery(request.settings, receiver.port) ?? "";
     assert.equal(text.includes(secret), false);
     const commands = text.slice(text.indexOf("body="));
-    const environment = secretFile === undefined ? { WEBHOOK_SECRET: secret } : {};
     const printed = execFileSync("sh", ["-c", commands], {
       cwd: folder,
       env: { PATH: process.env.PATH, ...environment },

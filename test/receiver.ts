@@ -80,7 +80,7 @@ export async function openTestReceiver(
     sources,
     warnings,
     isFirstStart: false,
-    secretFile: undefined,
+    secretInShell: '"$WEBHOOK_SECRET"',
   } as const;
   const { handlers = {} } = options;
   const readied = new Map(

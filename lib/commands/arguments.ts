@@ -10,7 +10,7 @@ import { errorLine, OperatorError, quoted, usageError } from "../errors.ts";
 import { openDatabase } from "../keep/sqlite/database.ts";
 import type { EventFilter } from "../keep/sqlite/queries.ts";
 import { matchesPattern, patternFault } from "../process/pattern.ts";
-import { loadEnvFile } from "../settings/dotenv.ts";
+import { loadEnvironment } from "../settings/environment.ts";
 
 const text = { type: "string" } as const;
 
@@ -50,15 +50,15 @@ export function parseCommand<Config extends ParseArgsConfig>(
 }
 
 /**
- * Adds the variables of the `.env` file to the process's own.
- * @returns the file, when it was named
+ * Makes the process's own environment ready, as for the receiver, which says what is worth a warning.
+ * @returns the `.env` file, when it was named
  */
-export function loadEnvironment(
+export function readEnvironment(
   given: Pick<Given, "env-file">,
   environment: NodeJS.ProcessEnv,
 ): string | undefined {
   const envFile = given["env-file"] ?? environment.WEBHOOK_ENV_FILE;
-  loadEnvFile(envFile);
+  loadEnvironment(envFile, environment);
   return envFile;
 }
 
@@ -70,7 +70,7 @@ export function readFiles(
   given: Given,
   environment: NodeJS.ProcessEnv,
 ): { inboxFile: string; envFile: string | undefined; handlersFile: string | undefined } {
-  const envFile = loadEnvironment(given, environment);
+  const envFile = readEnvironment(given, environment);
   const inboxFile = given.inbox ?? environment.WEBHOOK_INBOX ?? "inbox.db";
   const name = given.inbox === undefined ? "WEBHOOK_INBOX" : "--inbox";
   if (inboxFile.trim() === "") throw new OperatorError(`${name}: expected a file name`, 2);

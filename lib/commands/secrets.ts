@@ -10,8 +10,9 @@ import { OperatorError, quoted } from "../errors.ts";
 import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
 import { senderFor, senders } from "../senders/table.ts";
-import { checkSecret, readCustomSenders, variableFor } from "../settings/sources.ts";
-import { isPublicKey, readSigningKey, signingKeyExpectations } from "../signature/key.ts";
+import { checkSecret } from "../settings/secret.ts";
+import { readCustomSenders, variableFor } from "../settings/sources.ts";
+import { isPublicKey, keyFault, readSigningKey, signingKeyExpectations } from "../signature/key.ts";
 
 export type SecretText = { readonly variable: string; readonly text: string };
 
@@ -75,7 +76,8 @@ export function findSigningKey(
   }
   const { variable, text } = findSecret(name, secretFrom, environment);
   const key = readSigningKey(sender.key, text);
-  if (key === undefined) throw new OperatorError(`${variable}: expected ${expected}`, 2);
+  if (key === undefined)
+    throw new OperatorError(`${variable}: expected ${expected}${keyFault(sender.key, text)}`, 2);
   return key;
 }
 

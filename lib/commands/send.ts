@@ -13,7 +13,7 @@ import { attempt } from "../send/attempt.ts";
 import { deliver } from "../send/deliver.ts";
 import { openPost, type Post } from "../send/post.ts";
 import { largestMaxBodyBytes } from "../settings/settings.ts";
-import { counted, loadEnvironment } from "./arguments.ts";
+import { counted, readEnvironment } from "./arguments.ts";
 import type { ExitCode } from "./command.ts";
 import { readInput } from "./input.ts";
 import { help, type Order, readOrder } from "./order.ts";
@@ -45,7 +45,7 @@ export async function send(
     write(help);
     return 0;
   }
-  loadEnvironment({ "env-file": order.envFile }, environment);
+  readEnvironment({ "env-file": order.envFile }, environment);
   const { event } = order;
   const shoot =
     event === undefined ? testOf(order, environment, now) : await deliveryOf(order, event, environment, now);

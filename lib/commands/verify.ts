@@ -13,19 +13,13 @@ import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
 import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
+import { keyFrom } from "../settings/secret.ts";
 import { largestMaxBodyBytes } from "../settings/settings.ts";
-import {
-  factsOf,
-  keyFrom,
-  readPublicUrl,
-  readTolerance,
-  signsUrl,
-  variableFor,
-} from "../settings/sources.ts";
+import { factsOf, readPublicUrl, readTolerance, signsUrl, variableFor } from "../settings/sources.ts";
 import { readEvent, readId, type WebhookEvent } from "../signature/event.ts";
 import type { Secret, Source } from "../signature/source.ts";
 import { type Delivery, type Head, readClaim, verify as verifyClaim } from "../signature/verify.ts";
-import { commonFlags, isoTime, loadEnvironment, parseCommand, readTime, readUrl } from "./arguments.ts";
+import { commonFlags, isoTime, parseCommand, readEnvironment, readTime, readUrl } from "./arguments.ts";
 import { type CapturedHead, maxCaptureBytes, parseHead } from "./capture.ts";
 import type { ExitCode } from "./command.ts";
 import { readInput } from "./input.ts";
@@ -99,7 +93,7 @@ export async function verify(
   if (headers === "-" && body === "-")
     throw new OperatorError("verify: only one of --headers and --body can be stdin", 2);
 
-  loadEnvironment(values, environment);
+  readEnvironment(values, environment);
   const sender = findSender(name, environment);
   const secrets = readSecrets(name, values["secret-from"], environment);
   const source = sourceOf(name, sender, secrets, environment);

@@ -11,7 +11,8 @@ import { OperatorError, quoted, usageError } from "../errors.ts";
 import type { Format } from "../log.ts";
 import type { Source } from "../signature/source.ts";
 import { isPrivateAllowed } from "./allow-private.ts";
-import { defaultEnvFile, hasPlainLine, loadEnvFile, writeFirstEnvFile } from "./dotenv.ts";
+import { defaultEnvFile, hasPlainLine, writeFirstEnvFile } from "./dotenv.ts";
+import { loadEnvironment } from "./environment.ts";
 import { readSources, variableFor } from "./sources.ts";
 
 export type Settings = {
@@ -35,8 +36,8 @@ export type Settings = {
   readonly warnings: readonly string[];
   /** True when this start has written `.env`. */
   readonly isFirstStart: boolean;
-  /** The file that has WEBHOOK_SECRET on a line that a shell can read; undefined when it is elsewhere. */
-  readonly secretFile: string | undefined;
+  /** What a shell in the same folder puts in for WEBHOOK_SECRET: it holds the place of the secret, not the secret. */
+  readonly secretInShell: string;
 };
 
 /** What was asked for: a receiver, or a text to print. */
@@ -92,7 +93,7 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
   };
   const value = (flag: Flag): Given => find(flag) ?? { text: flags[flag].default, name: `--${flag}` };
   const envFile = find("env-file")?.text;
-  loadEnvFile(envFile);
+  const loaded = loadEnvironment(envFile, environment);
   isPrivateAllowed(environment); // the handlers ask for it themselves; a slip is refused here, before they load
 
   const host = readHost(value("host"));
@@ -110,7 +111,6 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     ({ sources, warnings } = readSources(environment, isLoopback));
   }
 
-  const secretFile = envFile ?? defaultEnvFile;
   const settings: Settings = {
     host,
     port: readPort(value("port")),
@@ -122,13 +122,25 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     keepSeconds: readDuration(value("keep")),
     concurrency: readConcurrency(value("concurrency")),
     sources,
-    warnings: [...warnings, ...unknownVariables(environment)],
+    warnings: [...loaded.warnings, ...warnings, ...unknownVariables(environment)],
     isFirstStart,
-    secretFile: hasPlainLine(secretFile, "WEBHOOK_SECRET", environment.WEBHOOK_SECRET ?? "")
-      ? secretFile
-      : undefined,
+    secretInShell: secretInShell(envFile ?? defaultEnvFile, loaded.secretFiles, environment),
   };
   return { settings };
+}
+
+function secretInShell(
+  envFile: string,
+  secretFiles: ReadonlyMap<string, string>,
+  environment: NodeJS.ProcessEnv,
+): string {
+  const inQuotes = (file: string): string => `'${file.replaceAll("'", "'\\''")}'`;
+  const file = secretFiles.get("WEBHOOK_SECRET");
+  if (file !== undefined) return `"$(cat ${inQuotes(file)})"`;
+  if (hasPlainLine(envFile, "WEBHOOK_SECRET", environment.WEBHOOK_SECRET ?? ""))
+    return `"$(sed -n 's/^WEBHOOK_SECRET=//p' ${inQuotes(envFile)})"`;
+  // A secret from the environment is in the shell that started the receiver; the other terminal needs it too.
+  return '"$WEBHOOK_SECRET"';
 }
 
 function parseFlags(argv: readonly string[]) {
@@ -264,6 +276,6 @@ ${rows.join("\n")}
 
 A flag beats its environment variable (in brackets, with the default), and that beats a line in the .env file.
 Secrets are variables only: WEBHOOK_SECRET for /webhook, WEBHOOK_SECRET_<SOURCE> for /webhook/<source>,
-and either with _PREVIOUS for the secret that is being replaced.
+and either with _PREVIOUS for the secret that is being replaced. Any of them with _FILE names a file that holds it.
 WEBHOOK_ALLOW_PRIVATE=true lets what is sent on go to this machine and to private networks.`;
 }

@@ -4,47 +4,27 @@
  *     WEBHOOK_SECRET                        /webhook, the default source
  *     WEBHOOK_SECRET_GITHUB_ACME            /webhook/github-acme; the sender is the longest name that fits
  *     WEBHOOK_SECRET_GITHUB_ACME_PREVIOUS   still accepted while a secret is being rotated
+ *     WEBHOOK_SECRET_…_FILE                 the same from a file; `settings/secret.ts` has put its content in place
  *     WEBHOOK_SENDER_ACME                   a sender of one's own, described in JSON (see `settings/custom-sender.ts`)
  *     WEBHOOK_TOLERANCE_PADDLE              another time window for a source, in seconds
  *     WEBHOOK_VERIFY_TOKEN_META             the second secret of a sender that asks for one in its handshake
  *     WEBHOOK_PUBLIC_URL                    what the senders that sign the URL call, up to the path
  */
-import { createSecretKey, type KeyObject } from "node:crypto";
+import { createSecretKey } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { Refusal } from "../refusal.ts";
 import { defaultSenders } from "../senders/default-path.ts";
-import type { KeyFormat, Sender } from "../senders/sender.ts";
+import type { Sender } from "../senders/sender.ts";
 import { senderFor, senders } from "../senders/table.ts";
-import { keyExpectations, readKey } from "../signature/key.ts";
 import { readySender } from "../signature/ready.ts";
 import type { Source } from "../signature/source.ts";
 import { readCustomSender } from "./custom-sender.ts";
+import { checkSecret, readSecretKey } from "./secret.ts";
 
 /** The name of the source at `/webhook`. */
 export const defaultSourceName = "default";
 
-/** Shorter than this is worth a warning; a random one of 32 characters or more is what senders recommend. */
-const shortSecretLength = 16;
 const maxToleranceSeconds = 7 * 86_400;
-
-/** Secrets printed in documentation and tutorials, in lower case: everybody knows them. */
-const publishedSecrets = new Set([
-  "changeme",
-  "decnet-secret",
-  "dev-secret-12345",
-  "development",
-  "it's a secret to everybody",
-  "lesson-secret",
-  "messaging-secret",
-  "my-secret",
-  "mysecret",
-  "password",
-  "secret",
-  "test",
-  "webhook-secret",
-  "your-secret",
-  "your_secret_here",
-]);
 
 /**
  * @param environment where the variables are
@@ -74,15 +54,17 @@ export function readSources(
     const text = environment[variable] ?? "";
     warnings.push(...checkSecret(variable, text, isLoopback));
     // The senders of the default source have the same format.
-    const secret = {
-      key: keyFrom(variable, text, accepted[0]?.key ?? "text"),
-      age: isPrevious ? "previous" : "current",
-    } as const;
+    const { key, warnings: more } = readSecretKey(variable, text, accepted[0]?.key ?? "text", isLoopback);
+    warnings.push(...more);
+    const secret = { key, age: isPrevious ? "previous" : "current" } as const;
     sources.set(name, { ...source, secrets: [...source.secrets, secret] });
   }
   checkBelongings(environment, sources);
   for (const variable of variablesOf(environment, "WEBHOOK_VERIFY_TOKEN")) {
-    warnings.push(...checkSecret(variable, environment[variable] ?? "", isLoopback));
+    const text = environment[variable] ?? "";
+    warnings.push(...checkSecret(variable, text, isLoopback));
+    // A token signs nothing: one that is short is worth a warning wherever the receiver listens.
+    warnings.push(...readSecretKey(variable, text, "text", true).warnings);
   }
   for (const { name } of known.slice(senders.length)) {
     const isUsed = [...sources.values()].some((source) =>
@@ -145,6 +127,9 @@ function namedSender(known: readonly Sender[], name: string, variable: string): 
 export function readCustomSenders(environment: NodeJS.ProcessEnv): Sender[] {
   return variablesOf(environment, "WEBHOOK_SENDER").map((variable) => {
     const name = nameFrom("WEBHOOK_SENDER_", variable);
+    if (/(^|-)(file|previous)$/.test(name)) {
+      throw new OperatorError(`${variable}: a name cannot end in FILE or PREVIOUS, which have a meaning`, 2);
+    }
     if (name === defaultSourceName || senders.some((sender) => sender.name === name)) {
       throw new OperatorError(`${variable}: there is a sender of this name already`, 2);
     }
@@ -193,13 +178,6 @@ export function factsOf(
   };
 }
 
-/** @throws OperatorError naming the variable and what was expected, never the value */
-export function keyFrom(variable: string, text: string, format: KeyFormat): KeyObject {
-  const key = readKey(format, text);
-  if (key === undefined) throw new OperatorError(`${variable}: expected ${keyExpectations[format]}`, 2);
-  return key;
-}
-
 /** A time window in seconds; undefined when the variable is not set. */
 export function readTolerance(environment: NodeJS.ProcessEnv, variable: string): number | undefined {
   const text = environment[variable];
@@ -240,27 +218,4 @@ function checkBelongings(environment: NodeJS.ProcessEnv, sources: ReadonlyMap<st
       throw new OperatorError(`${variable}: there is no source of this name that ${what}, or it is empty`, 2);
     }
   }
-}
-
-/** The warnings about one secret. An empty one is refused everywhere: anybody can sign with it. */
-export function checkSecret(variable: string, value: string, isLoopback: boolean): string[] {
-  if (value.trim() === "") {
-    throw new OperatorError(`${variable} is empty: give it a secret, or remove the line`, 2);
-  }
-  if (publishedSecrets.has(value.trim().toLowerCase())) {
-    if (!isLoopback) {
-      throw new OperatorError(
-        `${variable} holds a secret published as an example; anybody could sign with it`,
-        2,
-      );
-    }
-    return [`${variable} holds a secret published as an example: good enough on this machine only`];
-  }
-  if (value !== value.trim()) {
-    return [`${variable} begins or ends with white space: is that a part of the secret?`];
-  }
-  if (value.length < shortSecretLength) {
-    return [`${variable} is short: ${shortSecretLength} characters or more are hard to guess`];
-  }
-  return [];
 }

@@ -86,6 +86,41 @@ export function decodeBase64(text: string): Buffer | undefined {
   return bytes.toString("base64") === text ? bytes : undefined;
 }
 
+/**
+ * Why a text that was refused is not of its format, as the end of a sentence; empty where there is no more to say.
+ * It tells places and lengths, and nothing of the text itself.
+ */
+export function keyFault(format: KeyFormat, text: string): string {
+  if (format === "text" || format === "ed25519-hex") return "";
+  const prefix = /^wh(sec|pk|sk)_/.exec(text)?.[0] ?? "";
+  const fault = base64Fault(text.slice(prefix.length));
+  return fault === undefined ? "" : `; ${fault}`;
+}
+
+function base64Fault(text: string): string | undefined {
+  if (text === "") return "there is nothing to decode";
+  if (/^["'`]|["'`]$/.test(text)) return "the quotes around it are a part of it";
+  const unpadded = text.replace(/=+$/, "");
+  const at = unpadded.search(/[^A-Za-z0-9+/]/);
+  if (at !== -1) {
+    const character = unpadded.charAt(at);
+    const what = /\s/.test(character)
+      ? "white space"
+      : /[-_]/.test(character)
+        ? "of the URL alphabet (- and _ in place of + and /)"
+        : "not of base64";
+    return `it does not decode: character ${at + 1} of the base64 is ${what}`;
+  }
+  const padding = "=".repeat((4 - (unpadded.length % 4)) % 4);
+  if (unpadded.length % 4 === 1)
+    return `it does not decode: ${unpadded.length} characters are one too many or too few`;
+  if (text !== unpadded + padding)
+    return `it does not decode: ${padding === "" ? "no =" : padding} has to stand at its end`;
+  return decodeBase64(text) === undefined
+    ? "it does not decode: its last character cannot be right"
+    : undefined;
+}
+
 function readSpki(text: string): KeyObject | undefined {
   const der = decodeBase64(text);
   return onP256(der && tryKey(() => createPublicKey({ key: der, format: "der", type: "spki" })));

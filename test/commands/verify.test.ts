@@ -400,7 +400,7 @@ const refusals: [
     "a secret that does not decode",
     ["svix", ...files],
     { WEBHOOK_SECRET_SVIX: "whsec_!" },
-    "WEBHOOK_SECRET_SVIX: expected whsec_ and base64, as the sender shows it",
+    "WEBHOOK_SECRET_SVIX: expected whsec_ and base64, as the sender shows it; it does not decode: character 1 of the base64 is not of base64",
   ],
   [
     "a variable that is not set",
