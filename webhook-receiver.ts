@@ -22,7 +22,9 @@ import type { ReadyHandlers } from "./lib/process/loader.ts";
 import { openWorker } from "./lib/process/worker.ts";
 import { type Answer, jsonAnswer } from "./lib/receive/answer.ts";
 import { readContentLength } from "./lib/receive/body.ts";
-import { type Arrival, openServer } from "./lib/receive/server.ts";
+import type { Arrival } from "./lib/receive/exchange.ts";
+import { sourceAt } from "./lib/receive/route.ts";
+import { openServer } from "./lib/receive/server.ts";
 import {
   acceptedAnswer,
   allowedMethods,
@@ -33,7 +35,6 @@ import {
 } from "./lib/receive/verification-request.ts";
 import { Refusal } from "./lib/refusal.ts";
 import type { Settings } from "./lib/settings/settings.ts";
-import { sourceAt } from "./lib/settings/sources.ts";
 import { readClaim } from "./lib/signature/verify.ts";
 import { start } from "./lib/start.ts";
 import { logLeftover, logWelcome } from "./lib/welcome.ts";
@@ -82,13 +83,17 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
   return ownAnswer ?? jsonAnswer(200, { status, id, event: type });
 }
 
-/** All bodies that are being received may hold this much memory together. */
-const maxHeldBodyBytes = 256 * 1024 * 1024;
-const maxConnections = 10_000;
-/** Longer than an answer takes to be made, and than a sender waits for it. */
-const silenceSeconds = 120;
-/** How long what is in flight may take to finish after SIGTERM; process managers kill after 10 s or more. */
-const stopDeadlineSeconds = 8;
+/** What a stranger can take of memory, time and places; what an operator may set comes from the settings. */
+const limits = {
+  maxHeldBodyBytes: 256 * 1024 * 1024,
+  maxHeldSmallBodyBytes: 64 * 1024 * 1024,
+  minBodyBytesPerSecond: 1024,
+  minSpeedSeconds: 5,
+  maxConnections: 10_000,
+  maxConnectionsOfAddress: 1000,
+  /** Longer than an answer takes to be made, and than a sender waits for it. */
+  silenceSeconds: 120,
+};
 
 /** Wires the parts to a receiver that is not listening yet. */
 export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log) {
@@ -98,13 +103,13 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
   const worker = openWorker(store, handlers, log, { owner, concurrency: settings.concurrency });
   const keeper = openKeeper(store, handlers, worker, log);
   const retention = startRetention(store, settings.keepSeconds, log);
-  const limits = {
-    requestTimeoutSeconds: settings.requestTimeoutSeconds,
-    maxHeldBodyBytes: Math.max(maxHeldBodyBytes, settings.maxBodyBytes),
-    maxConnections,
-    silenceSeconds,
-  };
-  const server = openServer(limits, log, (arrival) => receive(arrival, settings, keeper));
+  const { requestTimeoutSeconds, keepAliveSeconds, drainSeconds } = settings;
+  const maxHeldBodyBytes = Math.max(limits.maxHeldBodyBytes, settings.maxBodyBytes);
+  const server = openServer(
+    { ...limits, maxHeldBodyBytes, requestTimeoutSeconds, keepAliveSeconds, drainSeconds },
+    log,
+    (arrival) => receive(arrival, settings, keeper),
+  );
 
   async function listen(): Promise<number> {
     const port = await server.listen(settings.port, settings.host);
@@ -113,7 +118,7 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
     worker.poke();
     return port;
   }
-  async function stop(deadlineSeconds = stopDeadlineSeconds): Promise<boolean> {
+  async function stop(deadlineSeconds = settings.stopSeconds): Promise<boolean> {
     retention.stop();
     const [isFinished] = await Promise.all([server.stop(deadlineSeconds), worker.stop(deadlineSeconds)]);
     await store.close();

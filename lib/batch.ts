@@ -10,7 +10,7 @@
  * nothing new, or after `maxWaitMilliseconds`. A single caller waits an empty turn each time, some 20 µs.
  */
 
-export type Gathering<Item> = {
+export type Batch<Item> = {
   /** Adds an item to the group. */
   add(item: Item): void;
   /** Something came in (a connection, a request): wait a turn longer. */
@@ -24,10 +24,10 @@ type Options = {
 };
 
 /** @param handOver receives every item once, in the order they were added */
-export function openGathering<Item>(
+export function openBatch<Item>(
   { maxWaitMilliseconds, maxItems = Number.POSITIVE_INFINITY }: Options,
   handOver: (items: Item[]) => void,
-): Gathering<Item> {
+): Batch<Item> {
   let items: Item[] = [];
   let isOpen = false;
   let isStirred = false;

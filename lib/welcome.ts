@@ -4,7 +4,7 @@
 import type { Leftover } from "./keep/sqlite/inbox.ts";
 import type { Log } from "./log.ts";
 import type { Settings } from "./settings/settings.ts";
-import { defaultSourceName } from "./settings/sources.ts";
+import { defaultSourceName } from "./signature/source.ts";
 
 /**
  * @param port the one that is really listened on

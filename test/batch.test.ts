@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openGathering } from "../lib/batch.ts";
+import { openBatch } from "../lib/batch.ts";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function recordGroups(maxWaitMilliseconds: number) {
   const groups: number[][] = [];
-  return { groups, gathering: openGathering<number>({ maxWaitMilliseconds }, (items) => groups.push(items)) };
+  return { groups, gathering: openBatch<number>({ maxWaitMilliseconds }, (items) => groups.push(items)) };
 }
 
 async function untilGroup(groups: number[][], count: number): Promise<void> {
@@ -65,7 +65,7 @@ test("after a group the next one begins", async () => {
 test("so many items that they need not wait are handed over at once, the others after a quiet turn", async () => {
   const groups: number[][] = [];
   const options = { maxWaitMilliseconds: 60_000, maxItems: 3 };
-  const gathering = openGathering<number>(options, (items) => groups.push(items));
+  const gathering = openBatch<number>(options, (items) => groups.push(items));
   for (const item of [1, 2, 3, 4]) gathering.add(item);
   assert.deepEqual(groups, [[1, 2, 3]]);
   await untilGroup(groups, 2);
@@ -75,7 +75,7 @@ test("so many items that they need not wait are handed over at once, the others 
 test("nothing is handed over after a quiet turn when all has gone before", async () => {
   const groups: number[][] = [];
   const options = { maxWaitMilliseconds: 60_000, maxItems: 2 };
-  const gathering = openGathering<number>(options, (items) => groups.push(items));
+  const gathering = openBatch<number>(options, (items) => groups.push(items));
   for (const item of [1, 2]) gathering.add(item);
   for (let count = 0; count < 5; count++) await turn();
   assert.deepEqual(groups, [[1, 2]]);

@@ -8,24 +8,104 @@
 import type { IncomingMessage } from "node:http";
 import { Refusal } from "../refusal.ts";
 
-/** How many bytes all requests together may hold: without it, many slow uploads would fill the memory. */
-export type BodyBudget = {
-  /** False when that is too much; the bytes are counted all the same, until they are released. */
-  hold(bytes: number): boolean;
-  release(bytes: number): void;
+export type BodyLimits = {
+  /** All large bodies together. */
+  readonly maxHeldBodyBytes: number;
+  /** All bodies of up to `smallBodyBytes` together: uploads of large ones never take their room. */
+  readonly maxHeldSmallBodyBytes: number;
+  /** A body that is still arriving has to bring so much in `minSpeedSeconds`, or the rest of it. */
+  readonly minBodyBytesPerSecond: number;
+  readonly minSpeedSeconds: number;
 };
 
-export function openBodyBudget(maxBytes: number): BodyBudget {
-  let heldBytes = 0;
-  return {
-    hold: (bytes) => {
-      heldBytes += bytes;
-      return heldBytes <= maxBytes;
-    },
-    release: (bytes) => {
-      heldBytes -= bytes;
-    },
+/** What a piece of a body costs besides its bytes: a body that comes one byte at a time is many pieces. */
+const chunkOverheadBytes = 256;
+
+/** Nearly all deliveries of nearly all senders are smaller. */
+export const smallBodyBytes = 64 * 1024;
+
+/**
+ * How many bytes the bodies may hold, from their first byte to their answer. When that is spent, the largest body that
+ * is still arriving is broken off: its sender has proved nothing yet, and has the least to lose by room for the others.
+ */
+export type BodyBudget = {
+  /** Counts a body in. @returns to be called with each piece, and to be closed when the body is no longer held */
+  open(length: number, breakOff: (refusal: Refusal) => void): Held;
+  close(): void;
+};
+
+export type Held = {
+  add(bytes: number): void;
+  /** The body is complete: it is not broken off any more. */
+  complete(): void;
+  release(): void;
+};
+
+type Entry = {
+  readonly length: number;
+  /** In memory, what each piece costs besides its bytes included. */
+  heldBytes: number;
+  arrivedBytes: number;
+  /** What had arrived when its speed was last looked at; undefined before the first time. */
+  seenBytes: number | undefined;
+  isArriving: boolean;
+  readonly breakOff: (refusal: Refusal) => void;
+};
+
+export function openBodyBudget(limits: BodyLimits): BodyBudget {
+  const { maxHeldBodyBytes, maxHeldSmallBodyBytes, minBodyBytesPerSecond, minSpeedSeconds } = limits;
+  const pools = {
+    small: { max: maxHeldSmallBodyBytes, bytes: 0, entries: new Set<Entry>() },
+    large: { max: maxHeldBodyBytes, bytes: 0, entries: new Set<Entry>() },
   };
+  const clock = setInterval(endSlowOnes, minSpeedSeconds * 1000).unref();
+
+  function endSlowOnes(): void {
+    for (const entry of [...pools.small.entries, ...pools.large.entries]) {
+      if (!entry.isArriving) continue;
+      const { seenBytes, arrivedBytes, length } = entry;
+      entry.seenBytes = arrivedBytes;
+      if (seenBytes === undefined) continue;
+      const came = arrivedBytes - seenBytes;
+      if (came < Math.min(minBodyBytesPerSecond * minSpeedSeconds, length - seenBytes))
+        end(entry, new Refusal("request-timeout", `${came} bytes of the body in ${minSpeedSeconds} s`));
+    }
+  }
+
+  function end(entry: Entry, refusal: Refusal): void {
+    entry.isArriving = false;
+    entry.breakOff(refusal);
+  }
+
+  function open(length: number, breakOff: (refusal: Refusal) => void): Held {
+    const pool = length <= smallBodyBytes ? pools.small : pools.large;
+    const counts = { heldBytes: 0, arrivedBytes: 0, seenBytes: undefined };
+    const entry: Entry = { length, ...counts, isArriving: true, breakOff };
+    pool.entries.add(entry);
+    return {
+      add(bytes) {
+        entry.arrivedBytes += bytes;
+        entry.heldBytes += bytes + chunkOverheadBytes;
+        pool.bytes += bytes + chunkOverheadBytes;
+        if (pool.bytes <= pool.max) return;
+        const arriving = [...pool.entries].filter((other) => other.isArriving);
+        const largest = arriving.reduce(
+          (most, other) => (other.heldBytes > most.heldBytes ? other : most),
+          entry,
+        );
+        const why = `the bodies being received hold ${pool.bytes} bytes; this one, with ${largest.heldBytes}, is the largest`;
+        end(largest, new Refusal("memory-exhausted", why));
+      },
+      complete() {
+        entry.isArriving = false;
+      },
+      release() {
+        if (pool.entries.delete(entry)) pool.bytes -= entry.heldBytes;
+      },
+    };
+  }
+
+  return { open, close: () => clearInterval(clock) };
 }
 
 /**
@@ -56,55 +136,73 @@ export function readContentLength(headers: IncomingMessage["headers"], maxBytes:
 export type BodyReading = {
   /** The body: exactly the bytes that were announced. */
   readonly done: Promise<Buffer>;
+  received(): number;
+  /** How many bytes are still to come. */
+  left(): number;
   /** True once the parser has seen the last byte, which can be before `done` knows of it. */
   isComplete(): boolean;
   /** Ends the reading because the parser has given up on the connection: too late (408), or too short (400). */
   breakOff(refusal: Refusal): void;
+  /** The body is not needed any more. */
+  release(): void;
 };
 
 /**
  * Reads the body: `done` resolves with exactly `length` bytes. Node ends the message after Content-Length bytes, so it
  * can be too short but never too long.
  *
- * @param hold asked before each piece is taken; false means that the memory is spent
- * @throws Refusal (through `done`) 400 when the sender stops in the middle, 503 when the memory is spent
+ * @param stir called with each piece
+ * @throws Refusal (through `done`) 400 when the sender stops in the middle, 408 when it is too slow, 503 when the memory
+ * is spent
  */
 export function readBody(
   request: IncomingMessage,
   length: number,
-  hold: (bytes: number) => boolean,
+  budget: BodyBudget,
+  stir: () => void,
 ): BodyReading {
   const { promise: done, resolve, reject } = Promise.withResolvers<Buffer>();
-  const chunks: Buffer[] = [];
+  let chunks: Buffer[] = [];
   let received = 0;
   let isOver = false;
+  const held = budget.open(length, interrupt);
 
   function interrupt(refusal: Refusal): void {
+    if (isOver) return; // every request that went well closes too
     isOver = true;
     request.off("data", onData);
+    chunks = [];
+    held.complete();
+    held.release();
     reject(refusal);
   }
   function onData(chunk: Buffer): void {
+    stir();
     received += chunk.length;
-    if (hold(chunk.length)) chunks.push(chunk);
-    else interrupt(new Refusal("memory-exhausted", "the bodies being received hold too much memory"));
+    chunks.push(chunk);
+    held.add(chunk.length);
   }
   function incomplete(): void {
-    if (isOver) return; // every request that went well closes too
-    interrupt(new Refusal("body-incomplete", `${received} of ${length} bytes arrived`));
+    if (!isOver) interrupt(new Refusal("body-incomplete", `${received} of ${length} bytes arrived`));
   }
 
   request.on("data", onData);
   request.on("end", () => {
+    if (isOver) return;
     isOver = true;
+    held.complete();
     // Most bodies come in one piece.
     resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+    chunks = [];
   });
   request.on("error", incomplete);
   request.on("close", incomplete);
   return {
     done,
+    received: () => received,
+    left: () => (isOver ? 0 : length - received),
     isComplete: () => request.complete,
     breakOff: (refusal) => (refusal.code === "request-timeout" ? interrupt(refusal) : incomplete()),
+    release: held.release,
   };
 }

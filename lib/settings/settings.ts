@@ -24,6 +24,12 @@ export type Settings = {
   readonly maxBodyBytes: number;
   /** How long a request may take to arrive, from its first byte to the last byte of its body. */
   readonly requestTimeoutSeconds: number;
+  /** How long a connection between two requests stays open. */
+  readonly keepAliveSeconds: number;
+  /** How long what is in flight may take to finish after a signal to stop. */
+  readonly stopSeconds: number;
+  /** How long requests are still taken when a stop has begun. */
+  readonly drainSeconds: number;
   readonly logFormat: Format;
   /** The database; `:memory:` for one that is gone when the receiver ends. */
   readonly inboxFile: string;
@@ -59,6 +65,19 @@ const flags = {
   // 25 MB is GitHub's own cap. https://docs.github.com/en/webhooks/webhook-events-and-payloads
   "max-body": { value: "BYTES", default: "25mb", help: "largest body: 1048576, 512kb, 25mb" },
   "request-timeout": { value: "SECONDS", default: "30", help: "longest time for a request to arrive" },
+  // A proxy in front has to be the one that closes: Caddy keeps connections for 120 s, Google 600 s, Cloudflare 900 s.
+  "keep-alive": {
+    value: "SECONDS",
+    default: "920",
+    help: "how long a connection between two requests stays open",
+  },
+  // Process managers kill after 10 s or more.
+  "stop-timeout": {
+    value: "SECONDS",
+    default: "8",
+    help: "how long what is in flight may take after SIGTERM",
+  },
+  drain: { value: "SECONDS", default: "0.15", help: "how long requests are still taken after SIGTERM" },
   inbox: {
     value: "FILE",
     default: "inbox.db",
@@ -117,6 +136,9 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     handlersFile: find("handlers")?.text,
     maxBodyBytes: readBytes(value("max-body")),
     requestTimeoutSeconds: readSeconds(value("request-timeout")),
+    keepAliveSeconds: readSeconds(value("keep-alive")),
+    stopSeconds: readSeconds(value("stop-timeout")),
+    drainSeconds: readSeconds(value("drain")),
     logFormat: readFormat(find("log")),
     inboxFile: readFile(value("inbox")),
     keepSeconds: readDuration(value("keep")),
@@ -152,6 +174,9 @@ function parseFlags(argv: readonly string[]) {
     handlers: text,
     "max-body": text,
     "request-timeout": text,
+    "keep-alive": text,
+    "stop-timeout": text,
+    drain: text,
     inbox: text,
     keep: text,
     concurrency: text,

@@ -12,17 +12,13 @@
  */
 import { createSecretKey } from "node:crypto";
 import { OperatorError } from "../errors.ts";
-import { Refusal } from "../refusal.ts";
 import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
 import { senderFor, senders } from "../senders/table.ts";
 import { readySender } from "../signature/ready.ts";
-import type { Source } from "../signature/source.ts";
+import { defaultSourceName, type Source } from "../signature/source.ts";
 import { readCustomSender } from "./custom-sender.ts";
 import { checkSecret, readSecretKey } from "./secret.ts";
-
-/** The name of the source at `/webhook`. */
-export const defaultSourceName = "default";
 
 const maxToleranceSeconds = 7 * 86_400;
 
@@ -76,20 +72,6 @@ export function readSources(
       );
   }
   return { sources, warnings };
-}
-
-/**
- * The source whose deliveries arrive at a path: `/webhook` and `/webhooks`, or either with `/<name>` behind it; one slash
- * at the end makes no difference.
- * @throws Refusal 404 when there is none
- */
-export function sourceAt(sources: ReadonlyMap<string, Source>, path: string): Source {
-  const match = /^\/webhooks?(?:\/([a-z0-9-]+))?\/?$/.exec(path);
-  const name = match?.[1] ?? defaultSourceName;
-  // The default source has no second path: `/webhook/default` is nobody.
-  const source = match === null || match[1] === defaultSourceName ? undefined : sources.get(name);
-  if (source === undefined) throw new Refusal("source-unknown", `no source at ${path.slice(0, 200)}`);
-  return source;
 }
 
 function variablesOf(environment: NodeJS.ProcessEnv, prefix: string): string[] {

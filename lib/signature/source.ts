@@ -6,6 +6,9 @@ import type { KeyObject } from "node:crypto";
 import type { Handshake } from "../senders/sender.ts";
 import type { ReadySender } from "./ready.ts";
 
+/** The name of the source at `/webhook`. */
+export const defaultSourceName = "default";
+
 /** One path with its secrets. Two GitHub organisations are two sources of one sender. */
 export type Source = {
   /** In the log and in the path: `/webhook/<name>`; the default source is at `/webhook`. */

@@ -232,6 +232,7 @@ function sha256(bytes: Buffer): Buffer {
  */
 function signedPieces({ signedParts }: ReadyScheme, material: Material): Buffer[] {
   return signedParts.map((part, index) => {
+    checkReadable(part, material.body);
     const piece = lookUp(part, material);
     if (typeof piece !== "string") return piece ?? missing(part);
     const next = signedParts[index + 1];
@@ -239,6 +240,22 @@ function signedPieces({ signedParts }: ReadyScheme, material: Material): Buffer[
     if (isNamed && (piece === "" || (next?.kind === "text" && piece.includes(next.name)))) missing(part);
     return Buffer.from(piece, encodingOf(part));
   });
+}
+
+/** Decoding 25 MB of a form, or parsing as much JSON, would stop the receiver for a second, whoever has sent it. */
+export const maxReadBeforeAuthenticBytes = 1024 * 1024;
+
+/** Parts that have to be read out of the body before it is known to be authentic. */
+const readParts = new Set<Part["kind"]>(["field", "keyBeside", "digestWithout", "form-sorted", "payload"]);
+
+/** @throws Refusal 413 for a body that is too large to be read before it is authentic; raw JSON is not read */
+function checkReadable({ kind }: Part, body: Buffer): void {
+  const isRead = readParts.has(kind) && !(kind === "payload" && looksLikeJson(body));
+  if (isRead && body.length > maxReadBeforeAuthenticBytes)
+    throw new Refusal(
+      "body-too-large",
+      `${body.length} bytes would have to be read before they are authentic`,
+    );
 }
 
 function missing(part: Part): never {
@@ -270,6 +287,7 @@ type Signatures = { readonly scheme: ReadyScheme; readonly signatures: readonly 
 function signaturesOf({ schemes, signatures }: Claim, material: Material): Signatures {
   const [scheme] = schemes;
   if (scheme !== undefined && scheme.signatureField === undefined) return { scheme, signatures };
+  checkReadable({ kind: "field", name: "" }, material.body);
   for (const inBody of schemes) {
     const found = readBodySignature(inBody, material.payload());
     if (found !== undefined) return { scheme: inBody, signatures: [found] };

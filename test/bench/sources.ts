@@ -5,7 +5,8 @@
  *     node test/bench/sources.ts
  */
 import { readFileSync } from "node:fs";
-import { readSources, sourceAt } from "../../lib/settings/sources.ts";
+import { sourceAt } from "../../lib/receive/route.ts";
+import { readSources } from "../../lib/settings/sources.ts";
 import { readClaim, verify } from "../../lib/signature/verify.ts";
 import { secret, sign, startProgram } from "../receiver.ts";
 

@@ -10,7 +10,12 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { openLog } from "../../lib/log.ts";
-import { openBodyBudget, readContentLength } from "../../lib/receive/body.ts";
+import {
+  type BodyLimits,
+  openBodyBudget,
+  readContentLength,
+  smallBodyBytes,
+} from "../../lib/receive/body.ts";
 import { readSettings } from "../../lib/settings/settings.ts";
 import { openReceiver } from "../../webhook-receiver.ts";
 import {
@@ -84,24 +89,82 @@ test("readContentLength() refuses a head without a length", () => {
   }
 });
 
-test("a body budget holds up to its limit, and again after a release", () => {
-  const budget = openBodyBudget(100);
-  assert.equal(budget.hold(60), true);
-  assert.equal(budget.hold(40), true);
-  assert.equal(budget.hold(1), false);
-  budget.release(1);
-  assert.equal(budget.hold(0), true);
-  budget.release(100);
-  assert.equal(budget.hold(100), true);
-  assert.equal(budget.hold(1), false);
+/** A budget, and the bodies that it has broken off. */
+function budgetOf(limits: Partial<BodyLimits>) {
+  const broken: [name: string, code: string][] = [];
+  const budget = openBodyBudget({
+    ...{
+      maxHeldBodyBytes: 10_000,
+      maxHeldSmallBodyBytes: 10_000,
+      minBodyBytesPerSecond: 1,
+      minSpeedSeconds: 60,
+    },
+    ...limits,
+  });
+  const open = (name: string, length: number) =>
+    budget.open(length, ({ code }) => void broken.push([name, code]));
+  return { ...budget, open, broken };
+}
+
+test("a body budget breaks off the largest body that is still arriving, and there is room again", () => {
+  const { open, broken } = budgetOf({ maxHeldBodyBytes: 10_000 });
+  const [whole, largest, small] = [open("whole", 1e6), open("largest", 1e6), open("small", 1e6)];
+  whole.add(6000 - 256);
+  whole.complete(); // it waits for its answer: nothing is taken from it
+  largest.add(3000 - 256);
+  small.add(1000 - 256);
+  assert.deepEqual(broken, []);
+  small.add(1);
+  assert.deepEqual(broken, [["largest", "memory-exhausted"]]);
+  largest.release();
+  small.add(2000);
+  assert.equal(broken.length, 1);
 });
 
-test("a body budget counts what it refused until that is released", () => {
-  const budget = openBodyBudget(100);
-  assert.equal(budget.hold(150), false);
-  assert.equal(budget.hold(0), false);
-  budget.release(150);
-  assert.equal(budget.hold(100), true);
+test("where nothing else is arriving, the body that is too much is broken off itself", () => {
+  const { open, broken } = budgetOf({ maxHeldBodyBytes: 1000 });
+  const whole = open("whole", 1e6);
+  whole.add(700);
+  whole.complete();
+  open("own", 1e6).add(100);
+  assert.deepEqual(broken, [["own", "memory-exhausted"]]);
+});
+
+test("small bodies have room of their own, whatever uploads hold", () => {
+  const { open, broken } = budgetOf({ maxHeldBodyBytes: 1000, maxHeldSmallBodyBytes: 1000 });
+  open("upload", smallBodyBytes + 1).add(1000 - 256);
+  open("delivery", smallBodyBytes).add(1000 - 256);
+  assert.deepEqual(broken, []);
+  open("another", 10).add(1);
+  assert.deepEqual(broken, [["delivery", "memory-exhausted"]]);
+});
+
+test("a body has to bring so many bytes a second, or the last of them", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const { open, broken } = budgetOf({ minBodyBytesPerSecond: 100, minSpeedSeconds: 5 });
+  const [slow, fast, last, done] = [
+    open("slow", 1e6),
+    open("fast", 1e6),
+    open("last", 600),
+    open("done", 1e6),
+  ];
+  done.add(1);
+  done.complete();
+  for (const held of [slow, fast, last]) held.add(10);
+  t.mock.timers.tick(5000); // the first look only counts
+  assert.deepEqual(broken, []);
+  slow.add(499);
+  fast.add(500);
+  last.add(500);
+  t.mock.timers.tick(5000);
+  assert.deepEqual(broken, [["slow", "request-timeout"]]);
+  fast.add(500);
+  last.add(90);
+  t.mock.timers.tick(5000);
+  assert.equal(broken.length, 1);
+  fast.add(500);
+  t.mock.timers.tick(5000); // the last ten bytes of the third did not come
+  assert.deepEqual(broken, [["slow", "request-timeout"]]);
 });
 
 test("a body of exactly the limit is accepted, one byte more is 413", async (t) => {

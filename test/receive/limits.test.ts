@@ -7,16 +7,22 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { openLog } from "../../lib/log.ts";
 import { jsonAnswer } from "../../lib/receive/answer.ts";
-import { type Limits, openServer, type Receive } from "../../lib/receive/server.ts";
+import type { Receive } from "../../lib/receive/exchange.ts";
+import { type Limits, openServer } from "../../lib/receive/server.ts";
 import { exchange, openTestReceiver, parseAnswers, parseLines, rawPost, secret } from "../receiver.ts";
 
 const generous: Limits = {
   requestTimeoutSeconds: 30,
+  keepAliveSeconds: 60,
   maxHeldBodyBytes: 1e9,
+  maxHeldSmallBodyBytes: 1e9,
+  minBodyBytesPerSecond: 1,
+  minSpeedSeconds: 60,
   maxConnections: 100,
+  maxConnectionsOfAddress: 100,
   silenceSeconds: 60,
+  drainSeconds: 0.15,
 };
-const accept: Receive = async () => jsonAnswer(200, {});
 
 async function open(limits: Partial<Limits>, receive: Receive) {
   let text = "";
@@ -38,19 +44,80 @@ async function connected(port: number): Promise<Socket> {
   return socket;
 }
 
-test("a connection above the limit is closed without a byte, logged, and the others are served", async () => {
-  const { port, lines, stop } = await open({ maxConnections: 2 }, accept);
+const get = "GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n";
+
+async function answered(socket: Socket): Promise<void> {
+  socket.write(get);
+  await once(socket, "data");
+}
+
+test("with all places taken, a silent connection makes room first, then an idle one, and never one with a request", async () => {
+  const release = Promise.withResolvers<void>();
+  let arrivals = 0;
+  const { promise: isBusy, resolve } = Promise.withResolvers<void>();
+  const { port, lines, stop } = await open({ maxConnections: 3 }, async () => {
+    arrivals += 1;
+    if (arrivals === 2) {
+      resolve();
+      await release.promise;
+    }
+    return jsonAnswer(200, {});
+  });
+  const idle = await connected(port);
+  await answered(idle);
+  const silent = await connected(port);
+  const busy = await connected(port);
+  busy.write(get);
+  await isBusy;
+  const gone: string[] = [];
+  for (const [name, socket] of Object.entries({ idle, silent, busy }))
+    socket.on("close", () => gone.push(name));
+
   const first = await connected(port);
-  first.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-  await once(first, "data");
+  await answered(first);
+  assert.deepEqual(gone, ["silent"]);
   const second = await connected(port);
-  second.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-  await once(second, "data");
-  assert.deepEqual(await exchange(port), []);
-  assert.equal(lines()[0]?.message, "connection dropped");
-  first.destroy();
-  second.destroy();
-  await Promise.all([once(first, "close"), once(second, "close")]);
+  await answered(second);
+  assert.deepEqual(gone, ["silent", "idle"]);
+  release.resolve();
+  await once(busy, "data");
+  for (const socket of [busy, first, second]) socket.destroy();
+  await stop();
+  assert.equal(
+    lines().some(({ message }) => message === "connections dropped"),
+    false,
+  ); // its line comes each second
+});
+
+test("when every place has a request, a newcomer is closed without a byte, and one line a second says how many", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const release = Promise.withResolvers<void>();
+  const arrived = Promise.withResolvers<void>();
+  const { port, lines, stop } = await open({ maxConnections: 1, drainSeconds: 0 }, async () => {
+    arrived.resolve();
+    await release.promise;
+    return jsonAnswer(200, {});
+  });
+  const busy = await connected(port);
+  busy.write(get);
+  await arrived.promise;
+  for (let count = 0; count < 50; count += 1) {
+    const dropped = connect(port, "127.0.0.1").on("error", () => {});
+    await new Promise((resolve) => dropped.on("close", resolve));
+    assert.equal(dropped.bytesRead, 0);
+  }
+  assert.deepEqual(lines(), []);
+  t.mock.timers.tick(1000);
+  const [line, ...more] = lines();
+  assert.deepEqual(
+    [line?.message, line?.connections, line?.why],
+    ["connections dropped", 50, "already 1 connections"],
+  );
+  assert.deepEqual(more, []);
+  release.resolve();
+  await once(busy, "data");
+  busy.destroy();
+  t.mock.timers.reset();
   await stop();
 });
 
@@ -118,7 +185,7 @@ for (const [what, head, status] of unreadAnswers) {
 }
 
 test("a body that comes one byte at a time costs what its pieces cost, not only its bytes", async () => {
-  const { port, stop } = await open({ maxHeldBodyBytes: 3 * 256 }, async (arrival) => {
+  const { port, stop } = await open({ maxHeldSmallBodyBytes: 3 * 256 }, async (arrival) => {
     await arrival.readBody(5);
     return jsonAnswer(200, {});
   });

@@ -13,7 +13,8 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openLog } from "../../lib/log.ts";
 import type { Answer } from "../../lib/receive/answer.ts";
-import { openServer, type Receive } from "../../lib/receive/server.ts";
+import type { Receive } from "../../lib/receive/exchange.ts";
+import { openServer } from "../../lib/receive/server.ts";
 import {
   exchange,
   openTestReceiver,
@@ -46,7 +47,11 @@ function assertInternalError(answer: RawAnswer | undefined, connection: "close" 
   assert.deepEqual(JSON.parse(answer?.body ?? ""), internalError);
 }
 
-const limits = { requestTimeoutSeconds: 30, maxHeldBodyBytes: 1e6, maxConnections: 100, silenceSeconds: 60 };
+const limits = {
+  ...{ requestTimeoutSeconds: 30, keepAliveSeconds: 60, silenceSeconds: 60, drainSeconds: 0.15 },
+  ...{ maxHeldBodyBytes: 1e6, maxHeldSmallBodyBytes: 1e6, minBodyBytesPerSecond: 1, minSpeedSeconds: 60 },
+  ...{ maxConnections: 100, maxConnectionsOfAddress: 100 },
+};
 
 /** A server whose answers are made here. */
 async function openBare(receive: Receive) {

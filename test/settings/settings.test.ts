@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { inspect } from "node:util";
+import { sourceAt } from "../../lib/receive/route.ts";
 import { isPrivateAllowed } from "../../lib/settings/allow-private.ts";
 import { readSettings, type Settings } from "../../lib/settings/settings.ts";
-import { readSources, sourceAt } from "../../lib/settings/sources.ts";
+import { readSources } from "../../lib/settings/sources.ts";
 import { secret } from "../receiver.ts";
 
 const startFolder = process.cwd();
@@ -86,6 +87,9 @@ const good: [argv: string[], read: (settings: Settings) => unknown, expected: un
   [["--max-body", "1048576"], (settings) => settings.maxBodyBytes, 1_048_576],
   [["--max-body", "512kb"], (settings) => settings.maxBodyBytes, 524_288],
   [["--max-body", "256MB"], (settings) => settings.maxBodyBytes, 268_435_456],
+  [["--keep-alive", "15"], (settings) => settings.keepAliveSeconds, 15],
+  [["--stop-timeout", "25"], (settings) => settings.stopSeconds, 25],
+  [["--drain", "0.5"], (settings) => settings.drainSeconds, 0.5],
   [["--request-timeout", "0.1"], (settings) => settings.requestTimeoutSeconds, 0.1],
   [["--request-timeout", "3600"], (settings) => settings.requestTimeoutSeconds, 3600],
   [["--log", "json"], (settings) => settings.logFormat, "json"],
@@ -112,6 +116,9 @@ const wrong: [argv: string[], message: RegExp][] = [
   [["--max-body", "1gb"], /^--max-body: /],
   [["--max-body", "-1"], /--max-body/],
   [["--max-body", "1e6"], /^--max-body: /],
+  [["--keep-alive", "0"], /^--keep-alive: /],
+  [["--stop-timeout", "x"], /^--stop-timeout: /],
+  [["--drain", "3601"], /^--drain: /],
   [["--request-timeout", "0"], /^--request-timeout: /],
   [["--request-timeout", "0.09"], /^--request-timeout: /],
   [["--request-timeout", "3601"], /^--request-timeout: /],
@@ -139,7 +146,18 @@ test("a long wrong value is cut: somebody may have pasted the wrong thing", () =
 test("--help names every flag and its variable; --version is the package's", () => {
   const help = readSettings(["--help"], {});
   assert("text" in help);
-  for (const flag of ["port", "host", "env-file", "handlers", "max-body", "request-timeout", "log"]) {
+  for (const flag of [
+    "port",
+    "host",
+    "env-file",
+    "handlers",
+    "max-body",
+    "request-timeout",
+    "keep-alive",
+    "stop-timeout",
+    "drain",
+    "log",
+  ]) {
     assert.ok(help.text.includes(`--${flag} `), flag);
     assert.ok(help.text.includes(`WEBHOOK_${flag.toUpperCase().replaceAll("-", "_")};`), flag);
   }

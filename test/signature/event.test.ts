@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { readSources, sourceAt } from "../../lib/settings/sources.ts";
+import { sourceAt } from "../../lib/receive/route.ts";
+import { readSources } from "../../lib/settings/sources.ts";
 import { maxTypes, readEvent, type WebhookEvent } from "../../lib/signature/event.ts";
 import { readClaim, verify } from "../../lib/signature/verify.ts";
 import { secret, sign } from "../receiver.ts";

@@ -4,7 +4,8 @@ import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { readSources, sourceAt } from "../../lib/settings/sources.ts";
+import { sourceAt } from "../../lib/receive/route.ts";
+import { readSources } from "../../lib/settings/sources.ts";
 import type { Source } from "../../lib/signature/source.ts";
 import { hmacsInSlices, readClaim, verify } from "../../lib/signature/verify.ts";
 
@@ -223,6 +224,55 @@ test("no refusal holds the secret or the signature that was expected", () => {
     }
   }
 });
+
+for (const [what, environment, name, large, allowed] of [
+  [
+    "a form whose JSON is signed",
+    { WEBHOOK_SECRET_GITEA: "secret-of-16-bytes" },
+    "gitea",
+    "payload=%C3%A4",
+    '{"a":"',
+  ],
+  [
+    "a payload of one's own",
+    {
+      WEBHOOK_SECRET_ACME: "secret-of-16-bytes",
+      WEBHOOK_SENDER_ACME: '{"signature":"x-gitea-signature","encoding":"hex","signed":"{payload}"}',
+    },
+    "acme",
+    "payload=%C3%A4",
+    "[",
+  ],
+  [
+    "a field of one's own",
+    {
+      WEBHOOK_SECRET_ACME: "secret-of-16-bytes",
+      WEBHOOK_SENDER_ACME: '{"signature":"x-gitea-signature","encoding":"hex","signed":"{field:a}{body}"}',
+    },
+    "acme",
+    '{"a":"',
+    undefined,
+  ],
+] as const) {
+  test(`${what} is read before it is authentic up to 1 MB, and no further`, () => {
+    const source = sourceWith(environment, `/webhook/${name}`);
+    const headers = { "x-gitea-signature": "0".repeat(64) };
+    const head = { headers, rawHeaders: Object.entries(headers).flat(), method: "POST", target: "/" };
+    const codeOf = (start: string, bytes: number): unknown => {
+      const body = Buffer.alloc(bytes, "a");
+      body.write(start);
+      try {
+        return verify(readClaim(source, head), body, new Date());
+      } catch (thrown) {
+        return (thrown as { code: string }).code;
+      }
+    };
+    const isParsed = name === "acme" && large.startsWith("{");
+    assert.equal(codeOf(large, 1024 * 1024), isParsed ? "body-not-json" : "signature-mismatch");
+    assert.equal(codeOf(large, 1024 * 1024 + 1), "body-too-large");
+    if (allowed !== undefined) assert.equal(codeOf(allowed, 25 * 1024 * 1024), "signature-mismatch");
+  });
+}
 
 test("a large body is hashed in slices, each with a turn for others, to the same signature", async () => {
   const source = sourceWith({ WEBHOOK_SECRET: "current-secret", WEBHOOK_SECRET_PREVIOUS: "previous-secret" });

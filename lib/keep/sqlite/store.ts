@@ -8,7 +8,7 @@
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { openGathering } from "../../batch.ts";
+import { openBatch } from "../../batch.ts";
 import { OperatorError } from "../../errors.ts";
 import { Refusal } from "../../refusal.ts";
 import { type Call, pack } from "./parcel.ts";
@@ -79,7 +79,7 @@ export async function openStore(file: string): Promise<Store> {
     throw error;
   });
 
-  const gathering = openGathering<Call>(
+  const gathering = openBatch<Call>(
     { maxWaitMilliseconds: maxGatherMilliseconds, maxItems: maxGatheredCalls },
     (calls) => {
       const parcel = pack(calls);

@@ -6,12 +6,12 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { openGathering } from "../../../lib/batch.ts";
+import { openBatch } from "../../../lib/batch.ts";
 import { isAuthentic } from "./authentic.ts";
 
 type Outgoing = { readonly response: ServerResponse; readonly status: number; readonly line: string };
 
-const answers = openGathering<Outgoing>({ maxWaitMilliseconds: 2 }, (group) => {
+const answers = openBatch<Outgoing>({ maxWaitMilliseconds: 2 }, (group) => {
   for (const { response, status } of group) response.writeHead(status, { "Content-Length": 2 }).end("{}");
   process.stdout.write(group.map(({ line }) => line).join(""));
 });
