@@ -10,7 +10,7 @@
  *
  *     tsx webhook-receiver.ts --port 3010
  */
-import "./lib/node-version.ts";
+import "./lib/node-version.js";
 import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -100,7 +100,7 @@ function hearSignals(log: Log, stop: () => Promise<boolean>): void {
   process.on("SIGINT", onStop);
   process.on("SIGTERM", onStop);
   // Node's own answers to these are to end without a word, and to open its inspector for whoever can reach the port.
-  for (const signal of ["SIGHUP", "SIGUSR1"] as const) {
+  for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
     process.on(signal, () => log.info("nothing is done: settings are read at the start only", { signal }));
   }
 }

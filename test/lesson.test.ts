@@ -35,7 +35,7 @@ test("every command of the lesson shows what the page says, and the receiver log
 
 test("`npm start` is what these tests start", () => {
   const { scripts } = JSON.parse(readFileSync(join(projectFolder, "package.json"), "utf8"));
-  assert.equal(scripts.start, "tsx webhook-receiver.ts");
+  assert.equal(scripts.start, "exec node webhook-receiver.ts");
 });
 
 test("a page that promises something else is reported, line by line", async (t) => {

@@ -9,7 +9,7 @@
  *
  * One thing is not done as a page says. A block that begins with `npm` belongs in the reader's first terminal and
  * is not run by npm: `npm ci` has happened before any test can run, and in place of `npm start` the command behind
- * it, tsx, is started with the block's own arguments, on a free port and with the log format that a terminal gets.
+ * it, node, is started with the block's own arguments, on a free port and with the log format that a terminal gets.
  * Such a block shows the receiver's lines up to "listening".
  */
 import assert from "node:assert/strict";
@@ -138,6 +138,9 @@ export function cloneProject(t: TestContext): string {
   return folder;
 }
 
+/** A Node that strips types only when it is asked to is asked. */
+const stripsTypes = ["--experimental-strip-types", "--disable-warning=ExperimentalWarning"];
+
 type FirstTerminal = {
   readonly port: number;
   /** What the receiver logged until it listened. */
@@ -154,16 +157,14 @@ export async function startReceiver(
   folder: string,
   args: string[] = [],
 ): Promise<FirstTerminal> {
-  const tsx = join(folder, "node_modules/.bin/tsx");
-  const own = ["webhook-receiver.ts", "--port", "0", "--log", "pretty"];
-  const child = spawn(tsx, [...own, ...args], {
+  const own = [...stripsTypes, "webhook-receiver.ts", "--port", "0", "--log", "pretty"];
+  const child = spawn(process.execPath, [...own, ...args], {
     cwd: folder,
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],
   });
   const terminal = readOutput(child);
   const ended = once(child, "close");
-  // tsx passes a signal on to the receiver, and cannot pass on SIGKILL.
   t.after(() => {
     child.kill("SIGTERM");
     return ended;

@@ -86,7 +86,7 @@ for (const version of ["18.20.8", "20.19.0", "22.12.0"]) {
     assert.deepEqual([code, stdout], [1, ""]);
     assert.equal(
       stderr,
-      `webhook-receiver needs Node 22.13 or newer, and this is v${version}. Run "npm ci && npm start" in its folder: that brings a Node of its own.\n`,
+      `webhook-receiver needs a Node that runs TypeScript, 22.18, 23.6 or newer, and this is v${version}. Run "npm ci --include=dev && npm start" in its folder: that brings a Node of its own.\n`,
     );
   });
 }
@@ -184,6 +184,53 @@ test("--handlers runs a module of one's own in place of the handlers that come a
   );
   rmSync(folder, { recursive: true });
 });
+
+for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
+  test(`${signal} says in the log that nothing is done, opens no inspector, and the receiver goes on`, async () => {
+    const receiver = await startProgram();
+    receiver.child.kill(signal);
+    await receiver.waitFor(`"signal":"${signal}"`);
+    const headers = { "X-Hub-Signature-256": sign("{}") };
+    assert.equal((await fetch(receiver.url, { method: "POST", headers, body: "{}" })).status, 200);
+    assert.equal(await receiver.end(), 0);
+    const lines = parseLines(receiver.output()); // throws for Node's own "Debugger listening on …"
+    assert.deepEqual(
+      lines.filter((line) => line.signal === signal).map(({ level, message }) => [level, message]),
+      [["info", "nothing is done: settings are read at the start only"]],
+    );
+  });
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  test(`${signal} while handlers load ends the program at once, with 0`, () => {
+    const folder = mkdtempSync(join(tmpdir(), "early-"));
+    const never = `process.kill(process.pid, "${signal}"); setInterval(() => {}, 1000); await new Promise(() => {});`;
+    writeFileSync(join(folder, "mine.ts"), `${never}\nexport const handlers = {};\n`);
+    const { code, stdout, stderr } = run(["--port", "0", "--handlers", join(folder, "mine.ts")]);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual(
+      parseLines(stdout).map(({ message }) => message),
+      ["stopping", "stopped"],
+    );
+    rmSync(folder, { recursive: true });
+  });
+}
+
+for (const milliseconds of [0, 4, 8, 16, 32, 64, 128]) {
+  test(`SIGTERM ${milliseconds} ms after handlers have loaded ends the program with 0, whatever it was about to do`, () => {
+    const folder = mkdtempSync(join(tmpdir(), "early-"));
+    const later = `setTimeout(() => process.kill(process.pid, "SIGTERM"), ${milliseconds});`;
+    writeFileSync(join(folder, "mine.ts"), `${later}\nexport const handlers = {};\n`);
+    const { code, stdout, stderr } = run(["--port", "0", "--handlers", join(folder, "mine.ts")]);
+    assert.deepEqual([code, stderr], [0, ""]);
+    const messages = parseLines(stdout).map(({ message }) => message);
+    assert.deepEqual(
+      messages.filter((message) => message !== "listening"),
+      ["stopping", "stopped"],
+    );
+    rmSync(folder, { recursive: true });
+  });
+}
 
 test("an uncaught exception is logged with its stack, and ends the program with 1", async () => {
   const folder = mkdtempSync(join(tmpdir(), "uncaught-"));
