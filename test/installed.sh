@@ -37,12 +37,12 @@ done
 stripping=$place/22.18.0/node_modules/$package/bin
 older=$place/22.13.0/node_modules/$package/bin
 
-# Where mounts are not allowed, a TMPDIR that nobody can write stands for the read-only /tmp.
+# Where mounts are not allowed, a TMPDIR that only root can write stands for the read-only /tmp.
 read_only_tmp='mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp'
 isolate=(unshare --mount)
 if ! unshare --mount sh -c "$read_only_tmp" 2> /dev/null; then
-  echo "installed.sh: no mounts on this machine: TMPDIR=/proc in place of a read-only /tmp"
-  read_only_tmp='export TMPDIR=/proc'
+  echo "installed.sh: no mounts on this machine: TMPDIR=$place in place of a read-only /tmp"
+  read_only_tmp="export TMPDIR=$place"
   isolate=()
 fi
 

@@ -1,7 +1,7 @@
 /** The program as a person starts it: processes, exit codes, and what the terminal shows. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -90,6 +90,21 @@ for (const version of ["18.20.8", "20.19.0", "22.12.0"]) {
     );
   });
 }
+
+test("npm run tsx takes nothing from the temp directory, and needs none", () => {
+  const home = mkdtempSync(join(tmpdir(), "home-"));
+  // A file stands for a /tmp that cannot be written: tsx by itself ends there.
+  const printed = execFileSync("npm", ["run", "--silent", "tsx", "--", "webhook-receiver.ts", "--version"], {
+    cwd: projectFolder,
+    env: { PATH: process.env.PATH, HOME: home, TMPDIR: program, npm_config_update_notifier: "false" },
+    encoding: "utf8",
+    timeout: 60_000,
+  });
+  const cache = join(home, ".cache/webhook-tsx");
+  assert.deepEqual([printed, statSync(cache).mode & 0o777], ["0.1.0\n", 0o700]);
+  assert.match(readdirSync(cache).join(), /^tsx-\d+$/);
+  rmSync(home, { recursive: true });
+});
 
 test("tsx runs it as node does", () => {
   const tsx = join(projectFolder, "node_modules", ".bin", "tsx");
