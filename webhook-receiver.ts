@@ -85,7 +85,7 @@ async function receive(arrival: Arrival, settings: Settings, keeper: Keeper): Pr
 
 /** What a stranger can take of memory, time and places; what an operator may set comes from the settings. */
 const limits = {
-  maxHeldBodyBytes: 256 * 1024 * 1024,
+  maxHeldBodyBytes: 80 * 1024 * 1024,
   maxHeldSmallBodyBytes: 64 * 1024 * 1024,
   minBodyBytesPerSecond: 1024,
   minSpeedSeconds: 5,

@@ -4,7 +4,7 @@
 
 import { errorLine } from "../errors.ts";
 import type { Outcome } from "../keep/sqlite/inbox.ts";
-import { quarantineGate } from "../keep/sqlite/quarantine.ts";
+import { maxQuarantinedBodyBytes, quarantineGate } from "../keep/sqlite/quarantine.ts";
 import type { Store } from "../keep/sqlite/store.ts";
 import type { Log } from "../log.ts";
 import { Refusal } from "../refusal.ts";
@@ -31,7 +31,8 @@ export function openKeeper(
   const mayEnter = quarantineGate();
 
   function putAway({ source, head }: Claim, body: Buffer, receivedAt: Date, reason: string): void {
-    if (!mayEnter(receivedAt)) return;
+    const isSmall = body.length <= maxQuarantinedBodyBytes;
+    if (!isSmall || !mayEnter(source.name, body.length, receivedAt)) return;
     const { method, target, headers, rawHeaders } = head;
     const refused = { source: source.name, receivedAt: receivedAt.getTime(), reason, body };
     store

@@ -76,7 +76,7 @@ test("openDatabase() makes a file that is marked as ours, in WAL mode, synced at
     ["application_id", "user_version", "journal_mode", "synchronous", "foreign_keys", "auto_vacuum"].map(
       (name) => pragma(database, name),
     ),
-    [0x57485243, 1, "wal", 2, 1, 2],
+    [0x57485243, 2, "wal", 2, 1, 2],
   );
   database.close();
   assert.equal(readFileSync(file).toString("latin1", 68, 72), "WHRC"); // https://www.sqlite.org/fileformat.html, 1.3
@@ -178,7 +178,7 @@ const refusals: Record<string, Refusal> = {
     file: () => {
       const file = freshPath();
       const database = openDatabase(file);
-      database.exec("PRAGMA user_version = 2");
+      database.exec("PRAGMA user_version = 99");
       database.close();
       return file;
     },

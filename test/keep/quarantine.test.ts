@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import {
+  maxLogBytes,
   maxQuarantineBytes,
+  maxQuarantineBytesPerSecond,
+  maxQuarantinedBodyBytes,
   maxQuarantinePerSecond,
   maxQuarantineRows,
   openQuarantine,
@@ -17,13 +20,17 @@ import { openRetention } from "../../lib/keep/sqlite/retention.ts";
 import { exchange, openTestReceiver, rawPost, sign } from "../receiver.ts";
 import { openHeld } from "./held.ts";
 
+let count = 0;
+
+/** Another request each time, unless its body is said. */
 function refused(more: Partial<Refused> = {}): Refused {
+  count += 1;
   return {
     source: "default",
     receivedAt: 1,
     reason: "signature-mismatch",
     head: "{}",
-    body: Buffer.from("x"),
+    body: Buffer.from(`x${count}`),
     ...more,
   };
 }
@@ -67,8 +74,8 @@ async function withReceiver(
 
 test("the bounds are what the documentation says", () => {
   assert.deepEqual(
-    [maxQuarantineRows, maxQuarantineBytes, maxQuarantinePerSecond],
-    [1000, 64 * 1024 * 1024, 20],
+    [maxQuarantineRows, maxQuarantineBytes, maxQuarantinePerSecond, maxQuarantinedBodyBytes],
+    [1000, 64 * 1024 * 1024, 20, 1024 * 1024],
   );
 });
 
@@ -77,23 +84,52 @@ test("add() keeps the head and the body, byte for byte", () => {
   const body = Buffer.from([0, 255, 1, 128]);
   assert.equal(quarantine.add(refused({ head: '{"method":"POST"}', body, receivedAt: 7 })), true);
   assert.equal(quarantine.add(refused({ body: Buffer.alloc(0) })), true);
+  const rows = database.prepare("SELECT source, received_at, reason, head, body FROM quarantine").all();
   assert.deepEqual(
-    database
-      .prepare("SELECT * FROM quarantine")
-      .all()
-      .map((row) => ({ ...row })),
+    rows.map((row) => ({ ...row })),
     [
       {
-        ...refused(),
-        receivedAt: undefined,
-        number: 1,
+        source: "default",
         received_at: 7,
+        reason: "signature-mismatch",
         head: '{"method":"POST"}',
         body: new Uint8Array(body),
       },
-      { ...refused(), receivedAt: undefined, number: 2, received_at: 1, body: new Uint8Array() },
-    ].map(({ receivedAt: _, ...row }) => row),
+      { source: "default", received_at: 1, reason: "signature-mismatch", head: "{}", body: new Uint8Array() },
+    ],
   );
+});
+
+test("the same request again is no new row; with another head, body or source it is", () => {
+  const { quarantine, count } = openEmpty();
+  const one = refused({ body: Buffer.from("same") });
+  assert.equal(quarantine.add(one), true);
+  assert.equal(quarantine.add({ ...one, receivedAt: 2 }), false);
+  assert.equal(quarantine.add({ ...one, head: '{"a":1}' }), true);
+  assert.equal(quarantine.add({ ...one, body: Buffer.from("other") }), true);
+  assert.equal(quarantine.add({ ...one, source: "shopify" }), true);
+  assert.equal(count(), 4);
+});
+
+test("a flood of one source pushes out its own rows, and none of another's", () => {
+  const { quarantine, database } = openEmpty();
+  const countOf = (source: string) =>
+    database.prepare("SELECT count(*) AS count FROM quarantine WHERE source = ?").get(source)?.count;
+  for (let at = 0; at < 300; at += 1) quarantine.add(refused({ source: "shopify" }));
+  for (let at = 0; at < 3 * maxQuarantineRows; at += 1) quarantine.add(refused());
+  assert.deepEqual([countOf("shopify"), countOf("default")], [300, maxQuarantineRows - 300]);
+  // Two that flood share it.
+  for (let at = 0; at < 3 * maxQuarantineRows; at += 1) quarantine.add(refused({ source: "stripe" }));
+  assert.deepEqual([countOf("shopify"), countOf("stripe")], [300, 350]);
+});
+
+test("while the write-ahead log is large nothing is kept, and afterwards it is", () => {
+  const database = openHeld();
+  let logBytes = maxLogBytes + 1;
+  const quarantine = openQuarantine(database, () => logBytes);
+  assert.equal(quarantine.add(refused()), false);
+  logBytes = maxLogBytes;
+  assert.equal(quarantine.add(refused()), true);
 });
 
 test("of more than so many rows the oldest go", () => {
@@ -106,18 +142,21 @@ test("of more than so many rows the oldest go", () => {
 
 test("of more than so many bytes the oldest go, and heads count too", () => {
   const { quarantine, count, range } = openEmpty();
-  const half = Buffer.alloc(maxQuarantineBytes / 2 - 2); // with the two bytes of the head exactly a half
-  quarantine.add(refused({ receivedAt: 1, body: half }));
-  quarantine.add(refused({ receivedAt: 2, body: half }));
-  assert.equal(count(), 2);
-  quarantine.add(refused({ receivedAt: 3, head: "é", body: Buffer.alloc(0) }));
-  assert.deepEqual([count(), range()], [2, { first: 2, last: 3 }]);
+  const parts = maxQuarantineBytes / maxQuarantinedBodyBytes;
+  for (let at = 1; at <= parts; at += 1) {
+    const body = Buffer.alloc(maxQuarantinedBodyBytes - 2); // with the two bytes of the head exactly a part
+    body.writeUInt32BE(at);
+    quarantine.add(refused({ receivedAt: at, body }));
+  }
+  assert.equal(count(), parts);
+  quarantine.add(refused({ receivedAt: 100, head: "é", body: Buffer.alloc(0) }));
+  assert.deepEqual([count(), range()], [parts, { first: 2, last: 100 }]);
 });
 
-test("what is larger than the whole quarantine is not kept, and pushes nothing out", () => {
+test("a large body is not kept at all, and pushes nothing out", () => {
   const { quarantine, count } = openEmpty();
-  quarantine.add(refused());
-  assert.equal(quarantine.add(refused({ body: Buffer.alloc(maxQuarantineBytes - 1) })), false);
+  assert.equal(quarantine.add(refused({ body: Buffer.alloc(maxQuarantinedBodyBytes) })), true);
+  assert.equal(quarantine.add(refused({ body: Buffer.alloc(maxQuarantinedBodyBytes + 1) })), false);
   assert.equal(count(), 1);
 });
 
@@ -140,7 +179,7 @@ test("the bounds hold when two receivers fill one quarantine", () => {
 
 test("a quarantine that retention has emptied fills again", () => {
   const { database, quarantine, count } = openEmpty();
-  for (let at = 1; at <= maxQuarantineRows; at += 1) quarantine.add(refused({ receivedAt: 1 }));
+  for (let at = 1; at <= maxQuarantineRows; at += 1) quarantine.add(refused());
   const retention = openRetention(database);
   while (retention.removeBefore(2) > 0);
   assert.equal(count(), 0);
@@ -160,14 +199,25 @@ test("a quarantine whose rows were rolled back on a full disk fills again", () =
   assert.equal(count(), 1);
 });
 
-test("quarantineGate() lets so many in a second pass, and as many in the next", () => {
+test("quarantineGate() lets so many of each source in a second pass, and as many in the next", () => {
   const mayEnter = quarantineGate();
-  const second = (milliseconds: number) =>
-    Array.from({ length: maxQuarantinePerSecond + 5 }, () => mayEnter(new Date(milliseconds))).filter(Boolean)
-      .length;
-  assert.equal(second(1_700_000_000_000), maxQuarantinePerSecond);
-  assert.equal(second(1_700_000_000_999), 0);
-  assert.equal(second(1_700_000_001_000), maxQuarantinePerSecond);
+  const second = (source: string, milliseconds: number) =>
+    Array.from({ length: maxQuarantinePerSecond + 5 }, () =>
+      mayEnter(source, 1, new Date(milliseconds)),
+    ).filter(Boolean).length;
+  assert.equal(second("default", 1_700_000_000_000), maxQuarantinePerSecond);
+  assert.equal(second("default", 1_700_000_000_999), 0);
+  assert.equal(second("shopify", 1_700_000_000_999), maxQuarantinePerSecond);
+  assert.equal(second("default", 1_700_000_001_000), maxQuarantinePerSecond);
+});
+
+test("quarantineGate() lets so many bytes of a source in a second pass", () => {
+  const mayEnter = quarantineGate();
+  const at = new Date(1_700_000_000_000);
+  assert.equal(mayEnter("default", maxQuarantineBytesPerSecond - 1, at), true);
+  assert.equal(mayEnter("default", 2, at), false);
+  assert.equal(mayEnter("default", 1, at), true);
+  assert.equal(mayEnter("shopify", maxQuarantineBytesPerSecond, at), true);
 });
 
 test("a request with a bad signature, one that is not JSON and one of the wrong shape are kept whole", async () => {
@@ -229,12 +279,13 @@ test("what was refused before its body was read is not kept", async () => {
 });
 
 test("a flood of forged requests is bounded, and every good delivery in it is accepted and kept", async () => {
-  const forged = rawPost("{}", { "X-Hub-Signature-256": sign("else") });
-  const flood = Buffer.concat(Array.from({ length: 200 }, () => forged));
+  const forged = (name: string) => rawPost(`{"forged":"${name}"}`, { "X-Hub-Signature-256": sign("else") });
+  const floodOf = (index: number) =>
+    Buffer.concat(Array.from({ length: 200 }, (_, at) => forged(`${index}-${at}`)));
   const seconds = new Set<number>();
   const { rows, deliveries } = await withReceiver(async ({ port }) => {
-    const floods = Array.from({ length: 10 }, () =>
-      exchange(port, flood, rawPost("{}", { "X-Hub-Signature-256": sign("else"), Connection: "close" })),
+    const floods = Array.from({ length: 10 }, (_, index) =>
+      exchange(port, floodOf(index), rawPost("{}", { "X-Hub-Signature-256": sign("else"), Connection: "close" })),
     );
     const goods = Array.from({ length: 50 }, (_, index) =>
       exchange(

@@ -44,7 +44,7 @@ function openEmpty(file?: string) {
         jobs: names.map((handler) => ({ handler, orderKey: null })),
       }),
     refuse: (receivedAt: number) =>
-      quarantine.add({ source: "default", receivedAt, reason: "x", head: "{}", body: Buffer.from("x") }),
+      quarantine.add({ source: "default", receivedAt, reason: "x", head: "{}", body: Buffer.from(`x${receivedAt}`) }),
   };
 }
 

@@ -74,6 +74,12 @@ const steps: readonly string[] = [
     body BLOB NOT NULL
   ) STRICT;
   `,
+  `
+  -- SHA-256 of head and body: the same request again is no new row. Rows from before have none.
+  ALTER TABLE quarantine ADD COLUMN digest BLOB;
+  CREATE UNIQUE INDEX quarantine_once ON quarantine (source, digest);
+  CREATE INDEX quarantine_source ON quarantine (source, number);
+  `,
 ];
 
 /**

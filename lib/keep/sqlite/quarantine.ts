@@ -1,9 +1,11 @@
 /**
  * Requests that were read to their end and refused: a secret may turn out to have been the wrong one.
  *
- * Bounded in rows, in bytes and by the second, so that a flood can neither fill the disk nor push out anything
- * that was accepted: what is too much is not kept, and the oldest goes first.
+ * A stranger can send them, so they are bounded in rows, in bytes and by the second, for each source: a flood of one
+ * source pushes out its own, and no other's. The same bytes again are no new row. While the write-ahead log is large
+ * (a backup reads the file, say), nothing is added to it that nobody has signed.
  */
+import { hash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 
 /** A refused request, as much of it as is needed to try again. */
@@ -18,45 +20,67 @@ export type Refused = {
 
 export const maxQuarantineRows = 1000;
 export const maxQuarantineBytes = 64 * 1024 * 1024;
+/** Of one source. */
 export const maxQuarantinePerSecond = 20;
+export const maxQuarantineBytesPerSecond = 2 * 1024 * 1024;
+/** A larger body is not kept: a part of it could never be verified again. */
+export const maxQuarantinedBodyBytes = 1024 * 1024;
+/** Beyond this the write-ahead log is not shrinking, and grows by good deliveries only. */
+export const maxLogBytes = 16 * 1024 * 1024;
 
 export type Quarantine = ReturnType<typeof openQuarantine>;
 
-export function openQuarantine(database: DatabaseSync) {
-  const insert = database.prepare(
-    "INSERT INTO quarantine (source, received_at, reason, head, body) VALUES (?, ?, ?, ?, ?)",
-  );
-  const measure = database.prepare(
-    "SELECT count(*) AS rows, coalesce(sum(length(body) + octet_length(head)), 0) AS bytes FROM quarantine",
-  );
-  const removeOldest = database.prepare(
-    "DELETE FROM quarantine WHERE number = (SELECT min(number) FROM quarantine) RETURNING length(body) + octet_length(head) AS bytes",
-  );
+/** @param logBytes how large the write-ahead log is now */
+export function openQuarantine(database: DatabaseSync, logBytes: () => number = () => 0) {
+  const insert = database.prepare(`
+    INSERT INTO quarantine (source, received_at, reason, head, body, digest) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (source, digest) DO NOTHING`);
+  const measure = database.prepare(`
+    SELECT source, count(*) AS rows, sum(length(body) + octet_length(head)) AS bytes FROM quarantine GROUP BY source`);
+  const removeOldest = database.prepare(`
+    DELETE FROM quarantine WHERE number = (SELECT min(number) FROM quarantine WHERE source = ?)
+    RETURNING length(body) + octet_length(head) AS bytes`);
+
+  /** The oldest of the source that holds the most go first. Counted each time: others add and remove rows too. */
+  function makeRoom(): void {
+    const shares = measure.all() as { source: string; rows: number; bytes: number }[];
+    let rows = shares.reduce((sum, share) => sum + share.rows, 0);
+    let bytes = shares.reduce((sum, share) => sum + share.bytes, 0);
+    for (; rows > maxQuarantineRows || bytes > maxQuarantineBytes; rows -= 1) {
+      const size = rows > maxQuarantineRows ? "rows" : "bytes";
+      const largest = shares.reduce((most, share) => (share[size] > most[size] ? share : most));
+      const removed = Number(removeOldest.get(largest.source)?.bytes);
+      largest.rows -= 1;
+      largest.bytes -= removed;
+      bytes -= removed;
+    }
+  }
 
   return {
-    /** @returns false when it is too large to be kept at all */
+    /** @returns false when it is not kept: too large, here already, or the log is large */
     add({ source, receivedAt, reason, head, body }: Refused): boolean {
-      const size = body.length + Buffer.byteLength(head);
-      if (size > maxQuarantineBytes) return false;
-      insert.run(source, receivedAt, reason, head, body);
-      // Counted each time: other receivers, the retention and `reverify` add and remove rows too.
-      let { rows, bytes } = measure.get() as { rows: number; bytes: number };
-      for (; rows > maxQuarantineRows || bytes > maxQuarantineBytes; rows -= 1) {
-        bytes -= Number(removeOldest.get()?.bytes);
-      }
+      if (body.length > maxQuarantinedBodyBytes || logBytes() > maxLogBytes) return false;
+      const digest = hash("sha256", Buffer.concat([Buffer.from(`${head}\n`), body]), "buffer");
+      const { changes } = insert.run(source, receivedAt, reason, head, body, digest);
+      if (Number(changes) === 0) return false;
+      makeRoom();
       return true;
     },
   };
 }
 
-/** Lets so many in a second pass, before anything is copied for them. */
-export function quarantineGate(): (at: Date) => boolean {
+/** Lets so many requests and bytes of each source pass in a second, before anything is copied for them. */
+export function quarantineGate(): (source: string, bytes: number, at: Date) => boolean {
   let second = 0;
-  let count = 0;
-  return (at) => {
+  const passed = new Map<string, { rows: number; bytes: number }>();
+  return (source, bytes, at) => {
     const now = Math.floor(at.getTime() / 1000);
-    if (now !== second) [second, count] = [now, 0];
-    count += 1;
-    return count <= maxQuarantinePerSecond;
+    if (now !== second) passed.clear();
+    second = now;
+    const before = passed.get(source) ?? { rows: 0, bytes: 0 };
+    const after = { rows: before.rows + 1, bytes: before.bytes + bytes };
+    if (after.rows > maxQuarantinePerSecond || after.bytes > maxQuarantineBytesPerSecond) return false;
+    passed.set(source, after);
+    return true;
   };
 }

@@ -7,12 +7,13 @@
  * the disk. When it rejects, nothing of it is.
  */
 import { once } from "node:events";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { openBatch } from "../../batch.ts";
 import { OperatorError } from "../../errors.ts";
 import { Refusal } from "../../refusal.ts";
-import { type Call, pack } from "./parcel.ts";
-import type { Opened, Reply, Room } from "./thread.ts";
+import { bodyOf, type Call, type FromThread, pack, type Room } from "./protocol.ts";
+import type { Refused } from "./quarantine.ts";
 
 type Asynchronous<Methods> = {
   [Name in keyof Methods]: Methods[Name] extends (...args: infer Args) => infer Result
@@ -22,11 +23,26 @@ type Asynchronous<Methods> = {
 
 /** The same as the room's functions, with promises; they reject with a Refusal (503) when the disk says no. */
 export type Store = Asynchronous<Room> & {
+  /**
+   * Puts a refused request away when the thread has nothing better to do. Accepted deliveries never wait for it.
+   * @returns false when it was not kept
+   */
+  quarantine(refused: Refused): Promise<boolean>;
   /** Finishes what was asked for, then closes the file. */
   close(): Promise<void>;
 };
 
-type Waiting = { resolve(value: unknown): void; reject(reason: unknown): void };
+type Waiting = { resolve(value: unknown): void; reject(reason: unknown): void; readonly bytes: number };
+type Refusing = { readonly refused: Refused; resolve(isKept: boolean): void };
+
+/** Deliveries that wait for the disk hold so much: beyond it the sender is told to come back. */
+const maxWaitingBytes = 128 * 1024 * 1024;
+const maxWaitingCalls = 20_000;
+/** Refused requests that wait for a quiet moment: what is more is dropped. */
+const maxRefusedBytes = 4 * 1024 * 1024;
+const maxRefusedRequests = 200;
+/** The last of them have so long when the receiver stops. */
+const maxClosingMilliseconds = 500;
 
 /** A delivery waits at most this long for others to be written with. */
 const maxGatherMilliseconds = 2;
@@ -42,7 +58,6 @@ const methods = [
   "otherBeats",
   "bury",
   "leftover",
-  "quarantine",
   "removeBefore",
 ] as const satisfies readonly (keyof Room)[];
 
@@ -56,28 +71,67 @@ export async function openStore(file: string): Promise<Store> {
     // tsx does not reach into threads; a Node that strips types only when asked is asked.
     ...(process.features.typescript ? {} : { execArgv: ["--experimental-strip-types", "--no-warnings"] }),
   });
-  const opened = await new Promise<Opened>((resolve, reject) => {
+  const opened = await new Promise<FromThread>((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", reject);
   });
-  if (!opened.opened) throw new OperatorError(opened.error, opened.exitCode);
+  if ("opened" in opened && !opened.opened) throw new OperatorError(opened.error, opened.exitCode);
 
   /** In the order of the calls, which is the order of the answers. */
   let waiting: Waiting[] = [];
-  worker.on("message", (reply: Reply) => {
-    const count = "error" in reply ? reply.count : reply.values.length;
-    const answered = waiting.slice(0, count);
-    waiting = waiting.slice(count);
-    for (const [index, { resolve, reject }] of answered.entries()) {
-      if ("error" in reply) reject(new Refusal("storage-unavailable", reply.error));
-      else resolve(reply.values[index]);
+  let waitingBytes = 0;
+  const refusing: Refusing[] = [];
+  let refusedBytes = 0;
+  /** One refused request is with the thread; the others wait here, where they can be counted. */
+  let isRefusing = false;
+
+  worker.on("message", (message: FromThread) => {
+    if ("isQuarantined" in message) {
+      isRefusing = false;
+      const done = refusing.shift();
+      refusedBytes -= done?.refused.body.length ?? 0;
+      done?.resolve(message.isQuarantined);
+    } else if (!("opened" in message)) {
+      const count = "error" in message ? message.count : message.values.length;
+      const answered = waiting.slice(0, count);
+      waiting = waiting.slice(count);
+      for (const [index, { resolve, reject, bytes }] of answered.entries()) {
+        waitingBytes -= bytes;
+        if ("error" in message) reject(new Refusal("storage-unavailable", message.error));
+        else resolve(message.values[index]);
+      }
     }
+    refuseNext();
   });
   // Without its thread the receiver can keep nothing: whoever waits must not be told yes, and a restart is due.
   worker.on("error", (error) => {
     for (const { reject } of waiting) reject(error);
     throw error;
   });
+
+  function refuseNext(): void {
+    const [next] = refusing;
+    if (next === undefined || isRefusing || waiting.length > 0) return;
+    isRefusing = true;
+    const body = new Uint8Array(next.refused.body); // its own memory: that of the network is many bodies'
+    worker.postMessage({ refused: { ...next.refused, body } }, [body.buffer]);
+  }
+
+  /** Resolves when no refused request waits any more. */
+  async function allRefused(): Promise<void> {
+    while (refusing.length > 0) await nextTurn();
+  }
+
+  function quarantine(refused: Refused): Promise<boolean> {
+    const isTooMuch =
+      refusedBytes + refused.body.length > maxRefusedBytes || refusing.length >= maxRefusedRequests;
+    if (isTooMuch) return Promise.resolve(false);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    refusing.push({ refused, resolve });
+    refusedBytes += refused.body.length;
+    refuseNext();
+    return promise;
+  }
 
   const gathering = openBatch<Call>(
     { maxWaitMilliseconds: maxGatherMilliseconds, maxItems: maxGatheredCalls },
@@ -88,8 +142,12 @@ export async function openStore(file: string): Promise<Store> {
   );
 
   function call(method: keyof Room, args: readonly unknown[]): Promise<unknown> {
+    const bytes = bodyOf({ method, args })?.length ?? 0;
+    if (method === "accept" && (waitingBytes + bytes > maxWaitingBytes || waiting.length >= maxWaitingCalls))
+      return Promise.reject(new Refusal("storage-unavailable", `the disk is ${waitingBytes} bytes behind`));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    waiting.push({ resolve, reject });
+    waiting.push({ resolve, reject, bytes });
+    waitingBytes += bytes;
     gathering.add({ method, args });
     return promise;
   }
@@ -99,7 +157,9 @@ export async function openStore(file: string): Promise<Store> {
   );
   return {
     ...(calls as Asynchronous<Room>),
+    quarantine,
     close: async () => {
+      await Promise.race([allRefused(), sleep(maxClosingMilliseconds, undefined, { ref: false })]);
       const ended = once(worker, "exit");
       gathering.add({ method: "close", args: [] });
       await ended;

@@ -9,21 +9,10 @@ import { statSync } from "node:fs";
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { errorLine } from "../../errors.ts";
 import { openDatabase, transaction } from "./database.ts";
-import { type Inbox, openInbox } from "./inbox.ts";
-import { type Call, type Parcel, unpack } from "./parcel.ts";
-import { openQuarantine, type Quarantine } from "./quarantine.ts";
-import { openRetention, type Retention } from "./retention.ts";
-
-/** What the main thread may ask for: everything the inbox, the quarantine and the retention can do. */
-export type Room = Inbox & { quarantine: Quarantine["add"]; removeBefore: Retention["removeBefore"] };
-/** What so many calls returned, in their order; or why nothing of any of them was done. */
-export type Reply =
-  | { readonly values: readonly unknown[] }
-  | { readonly error: string; readonly count: number };
-/** The first message: open, or why not. */
-export type Opened =
-  | { readonly opened: true }
-  | { readonly opened: false; readonly error: string; readonly exitCode: 1 | 2 };
+import { openInbox } from "./inbox.ts";
+import { type Call, type FromThread, type Reply, type Room, type ToThread, unpack } from "./protocol.ts";
+import { openQuarantine, type Refused } from "./quarantine.ts";
+import { openRetention } from "./retention.ts";
 
 /** A transaction that is larger than this takes no more calls in: their bodies would all be held to its end. */
 const maxMergedBytes = 4 * 1024 * 1024;
@@ -34,9 +23,24 @@ function work(port: MessagePort, file: string): void {
   const retention = openRetention(database);
   const room: Room = {
     ...openInbox(database),
-    quarantine: openQuarantine(database).add,
     removeBefore: retention.removeBefore,
   };
+
+  const quarantine = openQuarantine(
+    database,
+    () => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+  );
+  const post = (message: FromThread): void => port.postMessage(message);
+
+  /** A transaction of its own: what a stranger has sent takes no delivery with it when it cannot be kept. */
+  function keepRefused(refused: Refused): boolean {
+    try {
+      checkFile();
+      return transaction(database, () => quarantine.add(refused));
+    } catch {
+      return false;
+    }
+  }
 
   /** One reply for the group, or one for each of its calls. */
   function run(calls: readonly Call[]): Reply[] {
@@ -70,28 +74,31 @@ function work(port: MessagePort, file: string): void {
     }
   }
 
-  port.on("message", (first: Parcel) => {
-    const calls = unpack(first);
-    let bytes = first.bodies.length;
-    while (bytes < maxMergedBytes) {
-      const more = receiveMessageOnPort(port)?.message as Parcel | undefined;
-      if (more === undefined) break;
-      calls.push(...unpack(more));
-      bytes += more.bodies.length;
+  port.on("message", (first: ToThread) => {
+    const calls: Call[] = [];
+    const refused: Refused[] = [];
+    let bytes = 0;
+    for (let message: ToThread | undefined = first; message !== undefined; ) {
+      if ("refused" in message) refused.push(message.refused);
+      else calls.push(...unpack(message));
+      bytes += "refused" in message ? 0 : message.bodies.length;
+      message =
+        bytes < maxMergedBytes ? (receiveMessageOnPort(port)?.message as ToThread | undefined) : undefined;
     }
     const asked = calls.filter(({ method }) => method !== "close");
     if (asked.length > 0) {
       const replies = run(asked);
-      for (const reply of replies) port.postMessage(reply);
+      for (const reply of replies) post(reply);
       const isDone = replies.every((reply) => "values" in reply);
       if (isDone && asked.some(({ method }) => method === "removeBefore")) shrink();
     }
+    for (const one of refused) post({ isQuarantined: keepRefused(one) });
     if (asked.length === calls.length) return;
     // Closing is no transaction: it has to work when the disk says no to everything else.
     database.close();
     port.close();
   });
-  port.postMessage({ opened: true } satisfies Opened);
+  post({ opened: true });
 }
 
 /** https://www.sqlite.org/rescode.html: all but those that say that a value is too big, not allowed or of a wrong type. */
@@ -105,5 +112,5 @@ try {
   work(parentPort, String((workerData as { file: string }).file));
 } catch (thrown) {
   const { exitCode = 1 } = thrown as { exitCode?: 1 | 2 };
-  parentPort.postMessage({ opened: false, error: errorLine(thrown), exitCode } satisfies Opened);
+  parentPort.postMessage({ opened: false, error: errorLine(thrown), exitCode } satisfies FromThread);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Incoming } from "../../lib/keep/sqlite/inbox.ts";
-import { type Call, pack, unpack } from "../../lib/keep/sqlite/parcel.ts";
+import { type Call, pack, unpack } from "../../lib/keep/sqlite/protocol.ts";
 
 const incoming = (id: string, body: string): Incoming => ({
   source: "default",
@@ -39,10 +39,6 @@ test("calls of every kind arrive as they were, each with its own body", () => {
     { method: "beat", args: ["owner", 5] },
     { method: "leftover", args: [] },
     { method: "accept", args: [incoming("2", "")] },
-    {
-      method: "quarantine",
-      args: [{ source: "default", receivedAt: 1, reason: "x", head: "{}", body: Buffer.from("bad") }],
-    },
     { method: "claim", args: ["owner", ["push", "*"], 10, 7] },
     { method: "finish", args: ["owner", 1, { state: "dead", error: "stack" }, 8] },
     { method: "accept", args: [incoming("3", "third")] },

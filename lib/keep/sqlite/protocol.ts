@@ -1,11 +1,17 @@
 /**
- * How calls travel to the thread that owns the database: many in one message, their bodies in one buffer.
+ * What the main thread and the thread that owns the database say to each other.
  *
- * What `postMessage` clones, it clones name by name and buffer by buffer, so a delivery goes as a list of values,
- * and the bodies of a message stand one behind the other in memory that is moved and not copied.
+ * Calls travel many in one message, their bodies in one buffer: what `postMessage` clones, it clones name by name and
+ * buffer by buffer, so a delivery goes as a list of values, and the bodies of a message stand one behind the other in
+ * memory that is moved and not copied. A refused request travels alone: nothing that was accepted waits for it.
  */
-import type { Incoming } from "./inbox.ts";
-import type { Room } from "./thread.ts";
+import type { Inbox, Incoming } from "./inbox.ts";
+import type { Quarantine, Refused } from "./quarantine.ts";
+import type { Retention } from "./retention.ts";
+
+/** What the main thread may call: everything the inbox and the retention can do. */
+export type Room = Inbox & { removeBefore: Retention["removeBefore"] };
+export type Keep = Quarantine["add"];
 
 /** One call of a function of the room; `close` ends the thread. */
 export type Call = { readonly method: keyof Room | "close"; readonly args: readonly unknown[] };
@@ -14,6 +20,18 @@ export type Parcel = {
   readonly calls: readonly PackedCall[];
   readonly bodies: Uint8Array<ArrayBuffer>;
 };
+
+export type ToThread = Parcel | { readonly refused: Refused };
+
+/** What so many calls returned, in their order; or why nothing of any of them was done. */
+export type Reply =
+  | { readonly values: readonly unknown[] }
+  | { readonly error: string; readonly count: number };
+/** The first message: open, or why not. */
+export type Opened =
+  | { readonly opened: true }
+  | { readonly opened: false; readonly error: string; readonly exitCode: 1 | 2 };
+export type FromThread = Reply | { readonly isQuarantined: boolean } | Opened;
 
 /** Without the body there is its size: the bytes are in the parcel's buffer, in the order of the calls. */
 type PackedCall =
@@ -55,8 +73,8 @@ export function unpack({ calls, bodies }: Parcel): Call[] {
   });
 }
 
-/** Accepted deliveries and quarantined requests have one, in their first argument. */
-function bodyOf({ args: [first] }: Call): Uint8Array | undefined {
+/** Accepted deliveries have one, in their first argument. */
+export function bodyOf({ args: [first] }: Call): Uint8Array | undefined {
   const body = (first as { body?: unknown } | undefined)?.body;
   return body instanceof Uint8Array ? body : undefined;
 }
