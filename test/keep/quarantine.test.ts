@@ -285,7 +285,11 @@ test("a flood of forged requests is bounded, and every good delivery in it is ac
   const seconds = new Set<number>();
   const { rows, deliveries } = await withReceiver(async ({ port }) => {
     const floods = Array.from({ length: 10 }, (_, index) =>
-      exchange(port, floodOf(index), rawPost("{}", { "X-Hub-Signature-256": sign("else"), Connection: "close" })),
+      exchange(
+        port,
+        floodOf(index),
+        rawPost("{}", { "X-Hub-Signature-256": sign("else"), Connection: "close" }),
+      ),
     );
     const goods = Array.from({ length: 50 }, (_, index) =>
       exchange(

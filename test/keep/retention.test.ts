@@ -44,7 +44,13 @@ function openEmpty(file?: string) {
         jobs: names.map((handler) => ({ handler, orderKey: null })),
       }),
     refuse: (receivedAt: number) =>
-      quarantine.add({ source: "default", receivedAt, reason: "x", head: "{}", body: Buffer.from(`x${receivedAt}`) }),
+      quarantine.add({
+        source: "default",
+        receivedAt,
+        reason: "x",
+        head: "{}",
+        body: Buffer.from(`x${receivedAt}`),
+      }),
   };
 }
 
