@@ -12,7 +12,14 @@ cd "$(dirname "$0")/.."
 place=$(mktemp -d /var/tmp/installed.XXXXXX)
 chmod 755 "$place"
 pid=
-trap 'if [ -n "$pid" ]; then kill -KILL "$pid" 2> /dev/null || true; fi; rm -rf "$place"' EXIT
+# Also ends what a receiver that failed has left running.
+clean_up() {
+  for folder in whole production; do
+    for process in $(processes_in "$place/$folder"); do kill -KILL "$process" 2> /dev/null || true; done
+  done
+  rm -rf "$place"
+}
+trap clean_up EXIT
 
 fail() {
   echo "installed.sh: $*" >&2
