@@ -11,8 +11,7 @@
  *     tsx webhook-receiver.ts --port 3010
  */
 import "./lib/node-version.js";
-import { randomUUID } from "node:crypto";
-import { realpathSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { startRetention } from "./lib/keep/sqlite/retention.ts";
 import { openStore } from "./lib/keep/sqlite/store.ts";
@@ -97,12 +96,15 @@ const limits = {
 
 /** Wires the parts to a receiver that is not listening yet. */
 export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log) {
-  const store = await openStore(settings.inboxFile);
+  const { inboxFile, logFormat } = settings;
+  const mode = statSync(inboxFile, { throwIfNoEntry: false })?.mode ?? 0;
+  const store = await openStore(inboxFile, { handlers: [...handlers.keys()], logFormat });
+  if ((mode & 0o077) !== 0)
+    log.warn("others could read the inbox: it is for its owner only now", { inbox: inboxFile });
   const leftover = await store.leftover();
-  const owner = `${process.pid}-${randomUUID()}`;
-  const worker = openWorker(store, handlers, log, { owner, concurrency: settings.concurrency });
+  const worker = openWorker(store, handlers, log, { concurrency: settings.concurrency });
   const keeper = openKeeper(store, handlers, worker, log);
-  const retention = startRetention(store, settings.keepSeconds, log);
+  const retention = startRetention(store, settings.keepSeconds, log, leftover.lastBeatAt);
   const { requestTimeoutSeconds, keepAliveSeconds, drainSeconds } = settings;
   const maxHeldBodyBytes = Math.max(limits.maxHeldBodyBytes, settings.maxBodyBytes);
   const server = openServer(

@@ -11,6 +11,7 @@ import { openDatabase } from "../keep/sqlite/database.ts";
 import type { EventFilter } from "../keep/sqlite/queries.ts";
 import { matchesPattern, patternFault } from "../process/pattern.ts";
 import { loadEnvironment } from "../settings/environment.ts";
+import { readInboxFile } from "../settings/settings.ts";
 
 const text = { type: "string" } as const;
 
@@ -71,9 +72,8 @@ export function readFiles(
   environment: NodeJS.ProcessEnv,
 ): { inboxFile: string; envFile: string | undefined; handlersFile: string | undefined } {
   const envFile = readEnvironment(given, environment);
-  const inboxFile = given.inbox ?? environment.WEBHOOK_INBOX ?? "inbox.db";
   const name = given.inbox === undefined ? "WEBHOOK_INBOX" : "--inbox";
-  if (inboxFile.trim() === "") throw new OperatorError(`${name}: expected a file name`, 2);
+  const inboxFile = readInboxFile({ text: given.inbox ?? environment.WEBHOOK_INBOX ?? "inbox.db", name });
   if (inboxFile === ":memory:")
     throw new OperatorError(`${name}: an inbox in memory can only be seen by its receiver`, 2);
   return { inboxFile, envFile, handlersFile: given.handlers ?? environment.WEBHOOK_HANDLERS };

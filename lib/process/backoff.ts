@@ -2,10 +2,11 @@
  * When to try again: exponential backoff with full jitter.
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */
+import { longestDelayMilliseconds } from "../keep/sqlite/inbox.ts";
 
 /** The first delay is between 0 and this, so about 1 second. */
 const firstSeconds = 2;
-const longestSeconds = 3600;
+const longestSeconds = longestDelayMilliseconds / 1000;
 
 /**
  * @param attempt the one that has failed, from 1

@@ -2,8 +2,8 @@
  * Runs the jobs: claims what is due, calls the handler, and says how it went: done, again later, or dead.
  *
  * A handler may throw at once, reject, throw a string, never return, or end the process. Whatever it does, its job
- * stays in the inbox until it is done or dead. The receiver beats while it lives: when its beat stops, another
- * one on the same file, or the next start, takes its jobs over.
+ * stays in the inbox until it is done or dead. When the receiver ends without a word, another one on the same file, or
+ * the next start, takes its jobs over (the heartbeat is the inbox's).
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorLine } from "../errors.ts";
@@ -26,13 +26,10 @@ export type JobWorker = {
   stop(deadlineSeconds: number): Promise<void>;
 };
 
-type Options = { readonly owner: string; readonly concurrency: number };
+type Options = { readonly concurrency: number };
 
 /** Other processes put jobs into the file too (`replay`, a second receiver): look for them this often. */
 const lookMilliseconds = 1000;
-const beatMilliseconds = 1000;
-/** A receiver whose beat has not changed over this many looks of ours is dead: some 5 seconds. */
-const deadAfterLooks = 5;
 /** How long handlers have after they were told to stop. */
 const lastMomentMilliseconds = 1000;
 const maxErrorCharacters = 4000;
@@ -41,11 +38,11 @@ export function openWorker(
   store: Store,
   handlers: ReadyHandlers,
   log: Log,
-  { owner, concurrency }: Options,
+  { concurrency }: Options,
 ): JobWorker {
+  const { owner } = store;
   const names = [...handlers.keys()];
   const running = new Map<Promise<void>, AbortController>();
-  const seen = new Map<string, { beat: number; looks: number }>();
   /** Why the inbox does not answer; said once, and not each second. */
   let failing: string | undefined;
   let isClaiming = false;
@@ -53,9 +50,10 @@ export function openWorker(
   let isPoked = false;
   let isStopping = false;
   let timer: NodeJS.Timeout | undefined;
-  let isBeating = false;
-  const beating = setInterval(() => void guard(beat), beatMilliseconds);
-  void guard(beat);
+  store.onFreedJobs((jobs) => {
+    log.warn("took over the jobs of a receiver that has ended", { jobs });
+    poke();
+  });
 
   /** The disk may say no at any time. Then the job stays where it is, and the next look tries again. */
   async function guard(work: () => Promise<void>): Promise<void> {
@@ -66,32 +64,6 @@ export function openWorker(
       const why = errorLine(thrown);
       if (failing !== why) log.error("the inbox does not answer", { why });
       failing = why;
-    }
-  }
-
-  async function beat(): Promise<void> {
-    // Beats that were held up by a lock must not come all at once: they would look like a silence of the others.
-    if (isBeating) return;
-    isBeating = true;
-    try {
-      await store.beat(owner, Date.now());
-      await lookAtOthers();
-    } finally {
-      isBeating = false;
-    }
-  }
-
-  async function lookAtOthers(): Promise<void> {
-    const now = Date.now();
-    const others = await store.otherBeats(owner);
-    for (const other of others) {
-      const before = seen.get(other.owner);
-      const looks = before?.beat === other.beat ? before.looks + 1 : 0;
-      seen.set(other.owner, { beat: other.beat, looks });
-      if (looks < deadAfterLooks) continue;
-      seen.delete(other.owner);
-      const jobs = await store.bury(other.owner, now);
-      if (jobs > 0) log.warn("took over the jobs of a receiver that has ended", { jobs });
     }
   }
 
@@ -139,7 +111,7 @@ export function openWorker(
     const failure =
       job.attempt > limit
         ? { thrown: new Error("ended the process in its last attempt") }
-        : await call(handler, job, controller, bound);
+        : await shown(job.handler, () => call(handler, job, controller, bound));
     if (isStopping && controller.signal.aborted && failure !== undefined) return; // given back by stop()
 
     const now = Date.now();
@@ -160,6 +132,15 @@ export function openWorker(
       stack: error,
     });
     return finish(job, { state: "pending", error, nextAttemptAt: now + delay }, now, bound);
+  }
+
+  async function shown<Result>(handler: string, work: () => Promise<Result>): Promise<Result> {
+    store.showRunning(handler, 1);
+    try {
+      return await work();
+    } finally {
+      store.showRunning(handler, -1);
+    }
   }
 
   async function finish(
@@ -192,7 +173,6 @@ export function openWorker(
     const jobs = running.size;
     if (jobs > 0)
       log.warn("handlers were still running; their jobs run again after the next start", { jobs });
-    clearInterval(beating);
     await guard(() => store.release(owner));
   }
 

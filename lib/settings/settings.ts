@@ -91,7 +91,7 @@ const flags = {
 type Flag = keyof typeof flags;
 
 /** A value as it was given, and the name of the flag or variable that gave it: errors name it. */
-type Given = { readonly text: string; readonly name: string };
+export type Given = { readonly text: string; readonly name: string };
 
 /**
  * Reads the settings of one start.
@@ -140,7 +140,7 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     stopSeconds: readSeconds(value("stop-timeout")),
     drainSeconds: readSeconds(value("drain")),
     logFormat: readFormat(find("log")),
-    inboxFile: readFile(value("inbox")),
+    inboxFile: readInboxFile(value("inbox")),
     keepSeconds: readDuration(value("keep")),
     concurrency: readConcurrency(value("concurrency")),
     sources,
@@ -252,8 +252,14 @@ export function readSeconds({ text, name }: Given): number {
   return seconds;
 }
 
-function readFile({ text, name }: Given): string {
-  if (text.trim() !== "") return text;
+/**
+ * The name of the inbox file. SQLite takes `file:…` for a URI, in which `?mode=memory` keeps nothing at all and other
+ * words switch its locks off: no such name is passed on.
+ */
+export function readInboxFile({ text, name }: Given): string {
+  if (/^file:/i.test(text.trim()))
+    throw new OperatorError(`${name}: expected a plain file name, and not a file: URI`, 2);
+  if (text.trim() !== "" && !text.includes("\0")) return text;
   throw new OperatorError(`${name}: expected a file name`, 2);
 }
 

@@ -105,6 +105,7 @@ const always: readonly Case[] = [
   ["list --inbox inbox.db", 0, /^number /, nothing],
   ["list --inbox nowhere.db", 1, nothing, usage("cannot open the inbox nowhere.db: there is no such file")],
   ["list --inbox body.json", 1, nothing, usage("cannot open the inbox body.json|body.json is not an inbox")],
+  ["list --inbox file:inbox.db", 2, nothing, usage("--inbox: expected a plain file name")],
   ["list --inbox :memory:", 2, nothing, usage("--inbox: an inbox in memory")],
   ["list --env-file named.env", 0, /^number /, nothing],
   ["list --env-file broken.env", 1, nothing, usage("broken.env begins with a byte order mark")],

@@ -49,12 +49,14 @@ async function openWork(
 ) {
   const store = await openStore(":memory:");
   const finished = openTally<Finished>();
+  /** The thread beats once a second. */
   const beats = openTally<number>();
+  const seconds = setInterval(() => beats.add(Date.now()), 1000);
+  t.after(() => clearInterval(seconds));
   const claims = openTally<number>();
   const wrapped: Store = { ...store, ...wrap(store) };
   const watched: Store = {
     ...wrapped,
-    beat: (owner, now) => wrapped.beat(owner, now).finally(() => beats.add(now)),
     claim: (owner, names, limit, now) =>
       wrapped.claim(owner, names, limit, now).finally(() => claims.add(now)),
     finish: async (owner, job, how, now) => {
@@ -68,7 +70,7 @@ async function openWork(
   const log = openLog("json", (more) => {
     text += more;
   });
-  const worker = openWorker(watched, readyHandlers(handlers), log, { owner: "me", concurrency });
+  const worker = openWorker(watched, readyHandlers(handlers), log, { concurrency });
   // A failing test must not leave a thread behind: the others would never be heard of.
   let isClosed = false;
   async function close(): Promise<void> {
@@ -715,7 +717,7 @@ describe("over some seconds", { concurrency: true }, () => {
       await work.accept("1", ["push"]);
       work.worker.poke();
       await started.reaches(1);
-      await work.store.bury("me", 1);
+      await work.store.bury(work.store.owner, 1);
       assert.deepEqual(await work.rest(["push"]), [{ id: "1", attempt: 2 }]);
       started.items[0]?.();
       await work.finished.reaches(1);
@@ -791,44 +793,6 @@ describe("over some seconds", { concurrency: true }, () => {
       await Promise.race([got.reaches(1), work.beats.reaches(10)]); // ten seconds
       await work.end();
       assert.deepEqual(got.items, ["1"]);
-    });
-
-    test("beats that were held up together, by a lock or a slow disk, are not taken for the silence of another", async (t) => {
-      const held = openTally<number>();
-      const { promise: opened, resolve: open } = Promise.withResolvers<void>();
-      const buried: string[] = [];
-      const looks = openTally<true>();
-      const work = await openWork(
-        t,
-        handler(() => {}),
-        {
-          wrap: (store) => ({
-            beat: async (owner, now) => {
-              held.add(now);
-              await opened;
-              await store.beat(owner, now);
-            },
-            otherBeats: (owner) => store.otherBeats(owner).finally(() => looks.add(true)),
-            bury: async (owner) => {
-              buried.push(owner);
-              return 0;
-            },
-          }),
-        },
-      );
-      await work.store.beat("you", 1); // it lives, and is held up just as well
-      // Seven seconds of a locked file. Who beats one at a time has asked once; the others are all under way.
-      const seconds = openTally<true>();
-      const clock = setInterval(() => seconds.add(true), 1000);
-      await seconds.reaches(7);
-      clearInterval(clock);
-      const asked = held.items.length;
-      open();
-      await looks.reaches(asked);
-      await work.store.leftover();
-      await new Promise(setImmediate);
-      await work.end();
-      assert.deepEqual(buried, []);
     });
   });
 });

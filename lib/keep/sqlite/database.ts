@@ -5,7 +5,7 @@
  * list of steps; each is applied once, in a transaction, and `user_version` counts them.
  * https://www.sqlite.org/pragma.html, https://www.sqlite.org/wal.html
  */
-import { closeSync, openSync } from "node:fs";
+import { chmodSync, closeSync, openSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { errorLine, OperatorError } from "../../errors.ts";
 
@@ -15,6 +15,8 @@ const applicationId = 0x57485243;
 /** How long a statement waits for another process that is writing. */
 const busyTimeoutMilliseconds = 5000;
 const openPauseMilliseconds = 100;
+/** More than the 1000 pages after which SQLite makes a checkpoint. */
+const maxIdleLogBytes = 8 * 1024 * 1024;
 
 const steps: readonly string[] = [
   `
@@ -115,12 +117,30 @@ function open(file: string): DatabaseSync {
     database.exec("PRAGMA journal_mode = WAL");
     // FULL: a transaction is on the disk when COMMIT returns, also when the power fails.
     database.exec("PRAGMA synchronous = FULL");
+    // After a long reader has left, the log does not stay as large as it has become.
+    database.exec(`PRAGMA journal_size_limit = ${maxIdleLogBytes}`);
     database.exec("PRAGMA foreign_keys = ON");
     migrate(database);
+    if (file !== ":memory:") for (const suffix of ["", "-wal", "-shm"]) tightenMode(`${file}${suffix}`);
     return database;
   } catch (thrown) {
     database.close(); // so that a file which is not ours is left without files of SQLite beside it
     throw thrown;
+  }
+}
+
+/** Secrets and payloads are in it: nobody else of this machine may read a file that was made elsewhere, or by hand. */
+function tightenMode(file: string): void {
+  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0o600;
+  // On a file system without modes, or of another owner, it stays as it is.
+  if ((mode & 0o077) !== 0) tryTo(() => chmodSync(file, mode & 0o700));
+}
+
+function tryTo(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // the caller looks at what has become of it
   }
 }
 

@@ -58,6 +58,9 @@ export type Finish =
  */
 export const inLine = Number.MAX_SAFE_INTEGER;
 
+/** No job waits longer than this for its next attempt. */
+export const longestDelayMilliseconds = 3_600_000;
+
 export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
 
 export type Inbox = ReturnType<typeof openInbox>;
@@ -115,6 +118,8 @@ export function openInbox(database: DatabaseSync) {
   const writeBeat = database.prepare(`
     INSERT INTO receivers (owner, beat, beat_at) VALUES (?, 1, ?)
     ON CONFLICT (owner) DO UPDATE SET beat = beat + 1, beat_at = excluded.beat_at`);
+  const pullBack = database.prepare(`
+    UPDATE jobs SET next_attempt_at = ? WHERE state = 'pending' AND next_attempt_at > ? AND next_attempt_at < ${inLine}`);
   const readBeats = database.prepare("SELECT owner, beat FROM receivers WHERE owner <> ?");
   const removeReceiver = database.prepare("DELETE FROM receivers WHERE owner = ?");
   // Attempts stay counted: a handler that ends the process again and again must become dead some day.
@@ -200,6 +205,11 @@ export function openInbox(database: DatabaseSync) {
 
     beat(owner: string, now: number): void {
       writeBeat.run(owner, now);
+    },
+
+    /** A clock that was ahead for a while has set times that no delay reaches: they come down to `latest`. */
+    pullBack(latest: number): void {
+      pullBack.run(latest, latest);
     },
 
     /** The beats of the other receivers: who has the same beat for long has stopped. */

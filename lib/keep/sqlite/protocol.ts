@@ -5,6 +5,8 @@
  * buffer by buffer, so a delivery goes as a list of values, and the bodies of a message stand one behind the other in
  * memory that is moved and not copied. A refused request travels alone: nothing that was accepted waits for it.
  */
+import type { Format } from "../../log.ts";
+import type { LoopMemory } from "../loop-watch.ts";
 import type { Inbox, Incoming } from "./inbox.ts";
 import type { Quarantine, Refused } from "./quarantine.ts";
 import type { Retention } from "./retention.ts";
@@ -31,7 +33,19 @@ export type Reply =
 export type Opened =
   | { readonly opened: true }
   | { readonly opened: false; readonly error: string; readonly exitCode: 1 | 2 };
-export type FromThread = Reply | { readonly isQuarantined: boolean } | Opened;
+/** Jobs of receivers that have ended are free. */
+export type News = { readonly freedJobs: number };
+export type FromThread = Reply | { readonly isQuarantined: boolean } | Opened | News;
+
+/** What the thread is started with. */
+export type ThreadData = {
+  readonly file: string;
+  /** The name under which this receiver claims jobs. */
+  readonly owner: string;
+  readonly memory: LoopMemory;
+  readonly handlers: readonly string[];
+  readonly logFormat: Format;
+};
 
 /** Without the body there is its size: the bytes are in the parcel's buffer, in the order of the calls. */
 type PackedCall =

@@ -9,7 +9,8 @@ import type { Store } from "./store.ts";
 
 /** So few that no step holds anybody up. */
 export const retentionStepRows = 200;
-const vacuumStepPages = 500;
+/** 8 MB with pages of 4 KiB: some 20 ms in the thread. */
+const vacuumStepPages = 2000;
 
 export type Retention = ReturnType<typeof openRetention>;
 
@@ -28,27 +29,61 @@ export function openRetention(database: DatabaseSync) {
     removeBefore(time: number): number {
       return Number(removeDeliveries.run(time).changes) + Number(removeQuarantine.run(time).changes);
     },
-    /** Outside of any transaction. */
-    shrink(): void {
+    /** One step, outside of any transaction. @returns whether there is more to give back */
+    shrink(): boolean {
       database.exec(`PRAGMA incremental_vacuum(${vacuumStepPages})`);
+      return Number(database.prepare("PRAGMA freelist_count").get()?.freelist_count) > 0;
     },
   };
 }
 
 const busyMilliseconds = 100;
 const idleMilliseconds = 60_000;
+/** After a start that found no receiver's beat of the last day, nothing is removed for so long. */
+const doubtMilliseconds = 3_600_000;
+const dayMilliseconds = 86_400_000;
+
+/**
+ * The time by which things are old. A wall clock may be set ahead for a minute, and all that is handled would look old.
+ * So no more time passes here than the monotonic clock has counted since the start. That clock does not count while the
+ * machine sleeps: then things are removed later, which harms nothing.
+ * @param lastBeatAt when a receiver last worked on the file. When that is long ago, the clock may be wrong from the
+ * start: nothing is old before it has had an hour to be put right
+ */
+export function steadyClock(
+  lastBeatAt: number | null,
+  wall: () => number = Date.now,
+  monotonic: () => number = () => performance.now(),
+): () => number {
+  let [baseWall, baseMonotonic] = [wall(), monotonic()];
+  const startedAt = baseMonotonic;
+  const isDoubtful = lastBeatAt !== null && baseWall - lastBeatAt > dayMilliseconds;
+  return () => {
+    const [now, elapsed] = [wall(), monotonic() - baseMonotonic];
+    // A clock that was put back was ahead before: count on from what it says now.
+    if (now < baseWall + elapsed) [baseWall, baseMonotonic] = [now, monotonic()];
+    if (isDoubtful && monotonic() - startedAt < doubtMilliseconds) return lastBeatAt;
+    return Math.min(now, baseWall + monotonic() - baseMonotonic);
+  };
+}
 
 /** Removes what is older than `keepSeconds` while the receiver runs: step by step while there is much, else each minute. */
-export function startRetention(store: Store, keepSeconds: number, log: Log): { stop(): void } {
+export function startRetention(
+  store: Store,
+  keepSeconds: number,
+  log: Log,
+  lastBeatAt: number | null = null,
+): { stop(): void } {
+  const now = steadyClock(lastBeatAt);
   let timer = setTimeout(step, busyMilliseconds);
   async function step(): Promise<void> {
     let removed = 0;
     try {
-      removed = await store.removeBefore(Date.now() - keepSeconds * 1000);
+      removed = await store.removeBefore(now() - keepSeconds * 1000);
     } catch (thrown) {
       log.warn("old deliveries could not be removed", { why: errorLine(thrown) });
     }
-    timer = setTimeout(step, removed >= retentionStepRows ? busyMilliseconds : idleMilliseconds).unref();
+    timer = setTimeout(step, removed > 0 ? busyMilliseconds : idleMilliseconds).unref();
   }
   return { stop: () => clearTimeout(timer) };
 }

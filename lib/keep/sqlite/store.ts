@@ -6,13 +6,17 @@
  * thread writes while this one still reads requests. A delivery is kept when `accept` has resolved: then it is on
  * the disk. When it rejects, nothing of it is.
  */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { resolve as resolvePath } from "node:path";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { openBatch } from "../../batch.ts";
 import { OperatorError } from "../../errors.ts";
+import type { Format } from "../../log.ts";
 import { Refusal } from "../../refusal.ts";
-import { bodyOf, type Call, type FromThread, pack, type Room } from "./protocol.ts";
+import { openLoopMemory, showRunning, showStop, showTurns } from "../loop-watch.ts";
+import { bodyOf, type Call, type FromThread, pack, type Room, type ThreadData } from "./protocol.ts";
 import type { Refused } from "./quarantine.ts";
 
 type Asynchronous<Methods> = {
@@ -28,9 +32,20 @@ export type Store = Asynchronous<Room> & {
    * @returns false when it was not kept
    */
   quarantine(refused: Refused): Promise<boolean>;
+  /** The name under which this receiver claims jobs; it beats for as long as the store is open. */
+  readonly owner: string;
+  /** Called when jobs of a receiver that has ended have become free. */
+  onFreedJobs(listener: (jobs: number) => void): void;
+  /** Says which handlers are running, in case one of them holds the event loop up. */
+  showRunning(handler: string, change: 1 | -1): void;
   /** Finishes what was asked for, then closes the file. */
   close(): Promise<void>;
 };
+
+/** A handler may change the working directory: the file stays the one that was opened. */
+function resolvedFile(file: string): string {
+  return file === ":memory:" ? file : resolvePath(file);
+}
 
 type Waiting = { resolve(value: unknown): void; reject(reason: unknown): void; readonly bytes: number };
 type Refusing = { readonly refused: Refused; resolve(isKept: boolean): void };
@@ -55,19 +70,33 @@ const methods = [
   "finish",
   "release",
   "beat",
+  "pullBack",
   "otherBeats",
   "bury",
   "leftover",
   "removeBefore",
 ] as const satisfies readonly (keyof Room)[];
 
+export type StoreOptions = {
+  /** The names of the handlers, for the line that says which of them hold the event loop up. */
+  readonly handlers?: readonly string[];
+  readonly logFormat?: Format;
+};
+
 /**
  * @param file the database; `:memory:` for one that lives as long as this process
  * @throws OperatorError when it cannot be opened
  */
-export async function openStore(file: string): Promise<Store> {
+export async function openStore(
+  file: string,
+  { handlers = [], logFormat = "json" }: StoreOptions = {},
+): Promise<Store> {
+  const owner = `${process.pid}-${randomUUID()}`;
+  const memory = openLoopMemory();
+  const turns = showTurns(memory);
+  let onFreed = (_jobs: number): void => {};
   const worker = new Worker(new URL("./thread.ts", import.meta.url), {
-    workerData: { file },
+    workerData: { file: resolvedFile(file), owner, memory, handlers, logFormat } satisfies ThreadData,
     // tsx does not reach into threads; a Node that strips types only when asked is asked.
     ...(process.features.typescript ? {} : { execArgv: ["--experimental-strip-types", "--no-warnings"] }),
   });
@@ -91,6 +120,8 @@ export async function openStore(file: string): Promise<Store> {
       const done = refusing.shift();
       refusedBytes -= done?.refused.body.length ?? 0;
       done?.resolve(message.isQuarantined);
+    } else if ("freedJobs" in message) {
+      onFreed(message.freedJobs);
     } else if (!("opened" in message)) {
       const count = "error" in message ? message.count : message.values.length;
       const answered = waiting.slice(0, count);
@@ -157,8 +188,15 @@ export async function openStore(file: string): Promise<Store> {
   );
   return {
     ...(calls as Asynchronous<Room>),
+    owner,
     quarantine,
+    onFreedJobs: (listener) => {
+      onFreed = listener;
+    },
+    showRunning: (handler, change) => showRunning(memory, handlers.indexOf(handler), change),
     close: async () => {
+      showStop(memory);
+      turns.stop();
       await Promise.race([allRefused(), sleep(maxClosingMilliseconds, undefined, { ref: false })]);
       const ended = once(worker, "exit");
       gathering.add({ method: "close", args: [] });

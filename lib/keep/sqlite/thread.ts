@@ -4,39 +4,179 @@
  * `node:sqlite` is synchronous, and a sync to the disk, a checkpoint or another process's lock can take
  * milliseconds or seconds. Here that stops nobody: the main thread goes on answering. All calls that are waiting
  * when a transaction begins become one transaction with one sync, and are answered together after it.
+ *
+ * When the file is deleted, replaced or written over, every call is refused, and the file is opened again once it is
+ * whole (`file-guard.ts`). So nothing is acknowledged that the next start would not find.
  */
-import { statSync } from "node:fs";
+import { copyFileSync, existsSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { errorLine } from "../../errors.ts";
+import { openLog } from "../../log.ts";
+import { isStopShown, watchTurns } from "../loop-watch.ts";
 import { openDatabase, transaction } from "./database.ts";
+import { type FileGuard, FileReplaced, openFileGuard } from "./file-guard.ts";
+import { beatMilliseconds, openHeartbeat } from "./heartbeat.ts";
 import { openInbox } from "./inbox.ts";
-import { type Call, type FromThread, type Reply, type Room, type ToThread, unpack } from "./protocol.ts";
-import { openQuarantine, type Refused } from "./quarantine.ts";
-import { openRetention } from "./retention.ts";
+import {
+  type Call,
+  type FromThread,
+  type Reply,
+  type Room,
+  type ThreadData,
+  type ToThread,
+  unpack,
+} from "./protocol.ts";
+import { openQuarantine, type Quarantine, type Refused } from "./quarantine.ts";
+import { openRetention, type Retention } from "./retention.ts";
 
 /** A transaction that is larger than this takes no more calls in: their bodies would all be held to its end. */
 const maxMergedBytes = 4 * 1024 * 1024;
+/** Between two steps of giving room back to the disk; deliveries come in between. */
+const shrinkPauseMilliseconds = 100;
+/** How long a transaction waits for another process that is writing, and in which steps. */
+const lockMilliseconds = 5000;
+const lockStepMilliseconds = 200;
+/** After the file was lost, it is looked for this often. */
+const lookAgainMilliseconds = 500;
 
-function work(port: MessagePort, file: string): void {
+/** Everything that is open on one file. */
+type OpenFile = {
+  readonly database: DatabaseSync;
+  readonly guard: FileGuard | undefined;
+  readonly room: Room;
+  readonly quarantine: Quarantine;
+  readonly retention: Retention;
+};
+
+function openFile(file: string): OpenFile {
   const database = openDatabase(file);
-  const inode = file === ":memory:" ? undefined : statSync(file).ino;
+  database.exec(`PRAGMA busy_timeout = ${lockStepMilliseconds}`);
   const retention = openRetention(database);
-  const room: Room = {
-    ...openInbox(database),
-    removeBefore: retention.removeBefore,
-  };
-
-  const quarantine = openQuarantine(
+  const logBytes = () => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  return {
     database,
-    () => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0,
-  );
+    guard: file === ":memory:" ? undefined : openFileGuard(file),
+    room: { ...openInbox(database), removeBefore: retention.removeBefore },
+    quarantine: openQuarantine(database, logBytes),
+    retention,
+  };
+}
+
+/** Closes a file that is no longer the one that was opened. */
+function letGo({ database, guard }: OpenFile, file: string, { isOverwritten }: FileReplaced): void {
+  const log = `${file}-wal`;
+  if (isOverwritten && existsSync(log)) {
+    // Closing would put the pages of the log, which belong to the database that is gone, into the new one.
+    copyFileSync(log, `${log}.${Date.now()}`);
+    truncateSync(log);
+  }
+  try {
+    database.close();
+  } catch {
+    // what could not be written has been refused
+  }
+  guard?.close();
+  if (isOverwritten) for (const rest of [log, `${file}-shm`]) rmSync(rest, { force: true });
+}
+
+/** @throws Error when the file is not there, or not whole */
+function reopenFile(file: string): OpenFile {
+  const size = statSync(file, { throwIfNoEntry: false })?.size;
+  if (size === undefined)
+    throw new Error(`${file} has been deleted: put it back, or start the receiver again`);
+  if (size === 0) throw new Error(`${file} is empty: restore it from a backup, or delete it and start again`);
+  const opened = openFile(file);
+  const [fault] = Object.values(opened.database.prepare("PRAGMA quick_check(1)").get() ?? {});
+  if (fault === "ok") return opened;
+  opened.database.close();
+  opened.guard?.close();
+  throw new Error(`${file} is damaged (${fault}): restore it from a backup`);
+}
+
+function work(port: MessagePort, { file, owner, memory, handlers, logFormat }: ThreadData): void {
+  let open: OpenFile | undefined = openFile(file);
+  let why = "";
+  let lookAgainAt = 0;
   const post = (message: FromThread): void => port.postMessage(message);
+  const beat = openHeartbeat(owner);
+  const stallOf = watchTurns(memory, handlers);
+  // The main thread's log waits for the loop. This line cannot.
+  const log = openLog(logFormat, (text) => writeSync(1, text));
+
+  function onBeat(): void {
+    const stall = stallOf(performance.now());
+    if (stall !== undefined) {
+      const { isLost, stalledSeconds } = stall;
+      const what = isLost
+        ? "the event loop does not come back: the receiver ends"
+        : "the event loop is held up";
+      log.error(what, { seconds: stalledSeconds, runningHandlers: stall.handlers });
+      log.flush();
+      if (isLost) process.kill(process.pid, "SIGKILL");
+    }
+    if (isStopShown(memory)) return;
+    try {
+      const freedJobs = inTransaction(({ room }) => beat(room, Date.now()));
+      if (freedJobs > 0) post({ freedJobs });
+    } catch {
+      // the disk says no, and the calls of the main thread will say so
+    }
+  }
+
+  /**
+   * Runs `work` in a transaction on the file that is there.
+   * @param waitMilliseconds how long another process may hold the file locked
+   * @throws when the file is not whole, or the disk says no
+   */
+  function inTransaction<Result>(work: (file: OpenFile) => Result, waitMilliseconds = 0): Result {
+    open ??= reopen();
+    try {
+      const { database, guard } = open;
+      guard?.check();
+      const result = withoutLock(waitMilliseconds, () => transaction(database, () => work(open as OpenFile)));
+      // A commit into a file that has just been lost is no commit.
+      guard?.check();
+      return result;
+    } catch (thrown) {
+      if (thrown instanceof FileReplaced) lose(thrown);
+      throw thrown;
+    }
+  }
+
+  /** Another process may hold the file locked: waited for in small steps, and not when the receiver stops. */
+  function withoutLock<Result>(waitMilliseconds: number, attempt: () => Result): Result {
+    for (const giveUpAt = performance.now() + waitMilliseconds; ; ) {
+      try {
+        return attempt();
+      } catch (thrown) {
+        const isLocked = (thrown as { errcode?: number }).errcode === 5;
+        if (!isLocked || performance.now() > giveUpAt || isStopShown(memory)) throw thrown;
+      }
+    }
+  }
+
+  function lose(replaced: FileReplaced): void {
+    if (open !== undefined) letGo(open, file, replaced);
+    open = undefined;
+    why = replaced.message;
+  }
+
+  function reopen(): OpenFile {
+    if (performance.now() < lookAgainAt) throw new Error(why);
+    lookAgainAt = performance.now() + lookAgainMilliseconds;
+    try {
+      return reopenFile(file);
+    } catch (thrown) {
+      why = errorLine(thrown);
+      throw thrown;
+    }
+  }
 
   /** A transaction of its own: what a stranger has sent takes no delivery with it when it cannot be kept. */
   function keepRefused(refused: Refused): boolean {
     try {
-      checkFile();
-      return transaction(database, () => quarantine.add(refused));
+      return inTransaction(({ quarantine }) => quarantine.add(refused));
     } catch {
       return false;
     }
@@ -45,33 +185,40 @@ function work(port: MessagePort, file: string): void {
   /** One reply for the group, or one for each of its calls. */
   function run(calls: readonly Call[]): Reply[] {
     try {
-      checkFile();
-      return [{ values: transaction(database, () => calls.map(perform)) }];
+      return [
+        { values: inTransaction(({ room }) => calls.map((call) => perform(room, call)), lockMilliseconds) },
+      ];
     } catch (thrown) {
       // One call that cannot be done, whatever somebody has sent, takes no others with it.
       if (calls.length > 1 && !isAboutDisk(thrown)) return calls.flatMap((call) => run([call]));
       // Nothing of the group is on the disk, so nothing of it is answered with yes.
-      return [{ error: errorLine(thrown), count: calls.length }];
+      return [{ error: reasonOf(thrown, file), count: calls.length }];
     }
-  }
-
-  /** SQLite goes on writing into a file that somebody has deleted or replaced, and nobody would find it again. */
-  function checkFile(): void {
-    if (inode === undefined || statSync(file, { throwIfNoEntry: false })?.ino === inode) return;
-    throw new Error(`${file} has been deleted or replaced; start the receiver again`);
-  }
-
-  function perform({ method, args }: Call): unknown {
-    return (room[method as keyof Room] as (...args: readonly unknown[]) => unknown)(...args);
   }
 
   /** What cannot be given back to the disk now is given back another time. */
   function shrink(): void {
     try {
-      retention.shrink();
+      if (open?.retention.shrink()) setTimeout(shrink, shrinkPauseMilliseconds).unref();
     } catch {
       // another process holds the file
     }
+  }
+
+  function close(): void {
+    // Closing is no transaction: it has to work when the disk says no to everything else. And a log that belongs to
+    // another file must not go into this one.
+    try {
+      open?.guard?.check();
+    } catch (thrown) {
+      if (thrown instanceof FileReplaced) lose(thrown);
+    }
+    // It does not wait for another process's lock either: what is in the log stays there for the next start.
+    clearInterval(beating);
+    open?.database.exec("PRAGMA busy_timeout = 0");
+    open?.database.close();
+    open?.guard?.close();
+    port.close();
   }
 
   port.on("message", (first: ToThread) => {
@@ -93,23 +240,36 @@ function work(port: MessagePort, file: string): void {
       if (isDone && asked.some(({ method }) => method === "removeBefore")) shrink();
     }
     for (const one of refused) post({ isQuarantined: keepRefused(one) });
-    if (asked.length === calls.length) return;
-    // Closing is no transaction: it has to work when the disk says no to everything else.
-    database.close();
-    port.close();
+    if (asked.length < calls.length) close();
   });
+  const beating = setInterval(onBeat, beatMilliseconds);
+  onBeat();
   post({ opened: true });
 }
 
-/** https://www.sqlite.org/rescode.html: all but those that say that a value is too big, not allowed or of a wrong type. */
+function perform(room: Room, { method, args }: Call): unknown {
+  return (room[method as keyof Room] as (...args: readonly unknown[]) => unknown)(...args);
+}
+
+/** https://www.sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB mean that the file itself is broken. */
+function reasonOf(thrown: unknown, file: string): string {
+  const { errcode = 0 } = thrown as { errcode?: number };
+  const isDamaged = [11, 26].includes(errcode & 0xff);
+  return isDamaged
+    ? `${file} is damaged (${errorLine(thrown)}): restore it from a backup`
+    : errorLine(thrown);
+}
+
+/** All but those that say that a value is too big, not allowed or of a wrong type. A lost file is about the disk too. */
 function isAboutDisk(thrown: unknown): boolean {
+  if (thrown instanceof FileReplaced) return true;
   const { errcode } = thrown as { errcode?: number };
-  return errcode !== undefined && ![18, 19, 20].includes(errcode & 0xff);
+  return errcode === undefined ? !(thrown instanceof TypeError) : ![18, 19, 20].includes(errcode & 0xff);
 }
 
 if (parentPort === null) throw new TypeError("thread.ts is started by store.ts, as a worker");
 try {
-  work(parentPort, String((workerData as { file: string }).file));
+  work(parentPort, workerData as ThreadData);
 } catch (thrown) {
   const { exitCode = 1 } = thrown as { exitCode?: 1 | 2 };
   parentPort.postMessage({ opened: false, error: errorLine(thrown), exitCode } satisfies FromThread);

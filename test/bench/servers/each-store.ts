@@ -20,5 +20,11 @@ export const openStore: typeof realOpenStore = async (file) => {
     const call = run as (...args: unknown[]) => unknown;
     return [name, async (...args: unknown[]) => transaction(database, () => call(...args))];
   });
-  return { ...Object.fromEntries(calls), close: async () => database.close() } as Store;
+  return {
+    ...Object.fromEntries(calls),
+    owner: "each",
+    onFreedJobs: () => {},
+    showRunning: () => {},
+    close: async () => database.close(),
+  } as Store;
 };

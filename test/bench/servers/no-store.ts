@@ -15,5 +15,9 @@ export const openStore: typeof realOpenStore = async () => ({
   leftover: async () => ({ jobs: 0, lastBeatAt: null }),
   quarantine: async () => true,
   removeBefore: async () => 0,
+  pullBack: async () => {},
+  owner: "nobody",
+  onFreedJobs: () => {},
+  showRunning: () => {},
   close: async () => {},
 });
