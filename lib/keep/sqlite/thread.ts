@@ -242,8 +242,8 @@ function work(port: MessagePort, { file, owner, memory, handlers, logFormat }: T
     for (const one of refused) post({ isQuarantined: keepRefused(one) });
     if (asked.length < calls.length) close();
   });
+  // The first beat comes after a second: until then the last one of an earlier run can be read.
   const beating = setInterval(onBeat, beatMilliseconds);
-  onBeat();
   post({ opened: true });
 }
 
