@@ -3,7 +3,9 @@
  *
  * Lines of the same two milliseconds go out in one write: each write wakes whoever reads them, and a write for
  * each line costs 6–15 % of the throughput. Whoever opens a log flushes it when the process ends.
- * The log knows what to redact: a field whose name promises a secret is never written, at any depth.
+ * The log knows what to redact: a field whose name promises a secret is never written, at any depth. One happening is
+ * one line, which nothing from outside can begin or end: control characters are written out, texts are cut, and where
+ * people read, the lines of a stack stand behind a bar. A reader that has stopped reading costs lines and no memory.
  */
 import util from "node:util";
 import { errorLine } from "./errors.ts";
@@ -26,11 +28,19 @@ export type Log = {
 export const secretName =
   /secret|token|password|authorization|cookie|signature|hmac|client[-_]?state|api[-_]?key|private[-_]?key/i;
 
+/** A text is cut here, and says how long it was. A stack, and the line of a command, may be longer. */
+const maxTextCharacters = 1000;
+const maxLongTextCharacters = 8000;
+/** A line with more loses its fields. */
+const maxLineCharacters = 64 * 1024;
+/** So much waits for a reader of stdout; what comes then is counted and not written. */
+const maxUnreadBytes = 4 * 1024 * 1024;
+
 /** A line waits so long for others to be written with. */
 const gatherMilliseconds = 2;
 
 /**
- * @param write takes whole lines; by default stdout, which Node writes synchronously for files, pipes and terminals
+ * @param write takes whole lines; by default stdout
  * @param now the clock, in a parameter so that tests can stop it
  */
 export function openLog(
@@ -77,7 +87,16 @@ export function stackOf(thrown: unknown): string {
 
 function redact(this: unknown, name: string, value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
+  if (typeof value === "string" && !secretName.test(name)) return cut(name, value);
   return secretName.test(name) && value !== undefined ? "[redacted]" : value;
+}
+
+/** Only these may be long: what we, or a command that the operator has chosen, have to say. */
+const longFields = new Set(["message", "stack"]);
+
+function cut(name: string, text: string): string {
+  const most = longFields.has(name) ? maxLongTextCharacters : maxTextCharacters;
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
 }
 
 type Render = (time: Date, level: Level, message: string, fields: Fields) => string;
@@ -96,13 +115,24 @@ function renderJson(time: Date, level: Level, message: string, fields: Fields): 
   // The line's own names first, and not to be overwritten by a field: handlers log what came from outside.
   const line: Fields = { ...own, ...fields, ...own };
   // Calling `redact` for every field takes three times as long as the rest, and most lines hold nothing for it.
-  return `${JSON.stringify(line, isHarmless(line) ? undefined : redact)}\n`;
+  const text = JSON.stringify(line, isHarmless(line) ? undefined : redact);
+  if (text.length > maxLineCharacters)
+    return renderJson(time, level, message.slice(0, maxTextCharacters), tooLong(text));
+  // JSON leaves some characters as they are that move a terminal's cursor.
+  return `${hasUnsafe.test(text) ? printable(text) : text}\n`;
+}
+
+function tooLong(text: string): Fields {
+  return { truncated: `the fields have ${text.length} characters` };
 }
 
 function isHarmless(fields: Fields): boolean {
   for (const name in fields) {
     const value = fields[name];
-    const isFlat = typeof value === "string" || typeof value === "number" || value === undefined;
+    const isFlat =
+      typeof value === "number" ||
+      value === undefined ||
+      (typeof value === "string" && value.length <= maxTextCharacters);
     if (!isFlat || secretName.test(name)) return false;
   }
   return true;
@@ -110,21 +140,26 @@ function isHarmless(fields: Fields): boolean {
 
 const colours = { info: "green", warn: "yellow", error: "red" } as const;
 
-/** `12:03:04.123 warn  refused  source=default status=401 …`, stacks on lines of their own. */
+/** `12:03:04.123 warn  refused  source=default status=401 …`, the lines of a stack behind a bar. */
 function renderPretty(time: Date, level: Level, message: string, { stack, ...fields }: Fields): string {
   const parts = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${util.styleText("dim", `${printable(name)}=`)}${renderValue(name, value)}`);
   const clock = util.styleText("dim", time.toISOString().slice(11, 23));
-  const head = `${clock} ${util.styleText(colours[level], level.padEnd(5))} ${printable(message)}`;
-  const tail = typeof stack === "string" ? `\n${stack.split("\n").map(printable).join("\n")}` : "";
-  return `${[head, ...parts].join("  ")}${tail}\n`;
+  const head = `${clock} ${util.styleText(colours[level], level.padEnd(5))} ${printable(cut("message", message))}`;
+  const lines = typeof stack === "string" ? cut("stack", stack).split("\n") : [];
+  const tail = lines.map((line) => `\n    | ${printable(line)}`).join("");
+  const text = [head, ...parts].join("  ");
+  if (text.length > maxLineCharacters) return renderPretty(time, level, message, tooLong(text));
+  return `${text}${tail}\n`;
 }
 
 function renderValue(name: string, value: unknown): string {
   if (secretName.test(name)) return "[redacted]";
-  if (typeof value === "string")
-    return /^[\w./:+@-]+$/.test(value) ? value : printable(JSON.stringify(value));
+  if (typeof value === "string") {
+    const text = cut(name, value);
+    return /^[\w./:+@-]+$/.test(text) ? text : printable(JSON.stringify(text));
+  }
   return printable(
     util.inspect(JSON.parse(JSON.stringify(value, redact) ?? "null"), { breakLength: Infinity }),
   );
@@ -135,6 +170,9 @@ const unsafeCharacters =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const hasUnsafe = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
 /** Text from outside, safe to show: it cannot move the cursor, recolour the terminal or forge another line. */
 export function printable(text: string): string {
   return text.replace(unsafeCharacters, (character) => {
@@ -142,9 +180,29 @@ export function printable(text: string): string {
   });
 }
 
-/** Node writes stdout synchronously (files, pipes and terminals, on POSIX), so a last line is never lost. */
+/**
+ * Stdout. Node writes files and terminals at once; a pipe takes what fits into it (64 KiB on Linux), and the rest waits
+ * in this process until its reader goes on. What waits is bounded: then lines are dropped, and counted.
+ * https://nodejs.org/api/process.html#a-note-on-process-io
+ */
 function openStdout(): (text: string) => void {
+  const { stdout } = process;
+  let droppedLines = 0;
   // Without a listener, a reader that went away (EPIPE) would end the receiver together with its log.
-  process.stdout.on("error", () => {});
-  return (text) => process.stdout.write(text);
+  stdout.on("error", () => {});
+  stdout.on("drain", () => {
+    if (droppedLines === 0) return;
+    const fields = {
+      time: new Date().toISOString(),
+      level: "warn",
+      message: "log lines dropped",
+      lines: droppedLines,
+    };
+    droppedLines = 0;
+    stdout.write(`${JSON.stringify(fields)}\n`);
+  });
+  return (text) => {
+    if (stdout.writableLength + text.length <= maxUnreadBytes) stdout.write(text);
+    else droppedLines += text.split("\n").length - 1;
+  };
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
-import { type Format, openLog, stackOf } from "../lib/log.ts";
+import { type Format, openLog, printable, stackOf } from "../lib/log.ts";
 
 const noon = new Date("2026-01-01T12:00:00.123Z");
 
@@ -36,7 +38,7 @@ test("a pretty line is one line for a person, and a stack follows on lines of it
   );
   assert.equal(
     stripVTControlCharacters(text),
-    "12:00:00.123 error failed  status=500  path=/webhook\nError: x\n    at y\n",
+    "12:00:00.123 error failed  status=500  path=/webhook\n    | Error: x\n    |     at y\n",
   );
 });
 
@@ -120,4 +122,77 @@ test("stackOf() shows no credentials of a thrown object, and survives whatever i
   });
   assert.equal(stackOf(hostile), "thrown: something that cannot be shown");
   assert.equal(stackOf(Symbol("s")), "thrown without a stack: Symbol(s)");
+});
+
+test("nothing from outside begins or ends a line, in either form", () => {
+  const hostile = "a\n12:00:00.000 info  accepted  id=forged\r\u2028\u009b2J\u202e\u0000";
+  for (const format of ["json", "pretty"] as const) {
+    const text = written(format, (log) =>
+      log.error(hostile, { path: hostile, stack: hostile, deep: { x: [hostile] } }),
+    );
+    const lines = text.split("\n");
+    assert.equal(lines.pop(), "");
+    assert.equal(lines.length, format === "json" ? 1 : 3);
+    for (const line of lines.slice(1)) assert.match(line, /^ {4}\| /);
+    for (const character of stripVTControlCharacters(text).replaceAll("\n", ""))
+      assert.equal(printable(character), character);
+    if (format === "json") assert.equal(JSON.parse(text).path, hostile);
+  }
+});
+
+test("texts, stacks and lines are cut, and say how long they were", () => {
+  for (const format of ["json", "pretty"] as const) {
+    const at = written(format, (log) => log.warn("refused", { why: "x".repeat(1000) }));
+    assert.ok(at.includes("x".repeat(1000)) && !at.includes("characters"));
+    const beyond = written(format, (log) => log.warn("refused", { why: "x".repeat(15_000) }));
+    assert.ok(
+      beyond.includes(`${"x".repeat(1000)}… (15000 characters)`) && beyond.length < 1300,
+      `${beyond.length}`,
+    );
+    const stack = written(format, (log) => log.error("failed", { stack: "y".repeat(9000) }));
+    assert.ok(stack.includes("… (9000 characters)") && stack.length < 8300);
+    const many = written(format, (log) =>
+      log.info("many", Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`f${n}`, "z".repeat(900)]))),
+    );
+    assert.ok(many.length < 400 && many.includes("the fields have 45"), many.slice(0, 300));
+  }
+});
+
+test("a log that is not read costs lines and no memory, and says how many", async (t) => {
+  const script = `
+    import { openLog } from ${JSON.stringify(new URL("../lib/log.ts", import.meta.url).href)};
+    const log = openLog("json");
+    for (let count = 0; count < 400; count += 1) {
+      for (let line = 0; line < 1000; line += 1) log.info("line", { n: count * 1000 + line, text: "x".repeat(400) });
+      log.flush();
+      if (count % 20 === 0) await new Promise(setImmediate);
+    }
+    process.stderr.write(JSON.stringify({ rss: process.memoryUsage().rss, waiting: process.stdout.writableLength }) + "\\n");
+    process.stdin.once("data", () => process.stdin.destroy());
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  t.after(() => child.kill("SIGKILL"));
+  child.stdout.pause();
+  const [figures] = (await once(child.stderr, "data")) as [Buffer];
+  const { rss, waiting } = JSON.parse(String(figures)) as { rss: number; waiting: number };
+  assert.ok(waiting <= 4 * 1024 * 1024, `${waiting} bytes wait`); // of 200 MB
+  assert.ok(rss < 250 * 1024 * 1024, `${rss} bytes resident`);
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  child.stdout.resume();
+  while (!text.includes('"log lines dropped"')) await once(child.stdout, "data");
+  child.stdin.end("go\n");
+  await once(child, "close");
+  const lines = text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const dropped = lines
+    .filter(({ message }) => message === "log lines dropped")
+    .reduce((sum, { lines }) => sum + lines, 0);
+  assert.equal(lines.filter(({ message }) => message === "line").length + dropped, 400_000);
 });

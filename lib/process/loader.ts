@@ -13,6 +13,7 @@ export type ReadyHandler = Required<Omit<HandlerOptions, "orderBy">> & Pick<Hand
 /** By pattern. A Map, because names come back from the database: `constructor` is a name like any other. */
 export type ReadyHandlers = ReadonlyMap<string, ReadyHandler>;
 
+const optionNames = ["handle", "retries", "timeoutSeconds", "orderBy"];
 const defaultRetries = 11;
 export const defaultTimeoutSeconds = 300;
 
@@ -82,6 +83,8 @@ function entryFault(entry: Handler | HandlerOptions | null): string | undefined 
   if (typeof entry !== "object" || entry === null || typeof entry.handle !== "function") {
     return "its handler is not a function";
   }
+  const unknown = Object.keys(entry).find((name) => !optionNames.includes(name));
+  if (unknown !== undefined) return `${unknown} is none of ${optionNames.join(", ")}`;
   const { retries = 0, timeoutSeconds = 1, orderBy } = entry;
   if (!Number.isInteger(retries) || retries < 0 || retries > 100)
     return "retries is a whole number from 0 to 100";

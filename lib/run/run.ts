@@ -3,14 +3,14 @@
  *
  * The command is one file and gets the same arguments each time. No shell is there to interpret anything, and what a
  * sender says never becomes an argument: the raw body is on stdin, the names are in WEBHOOK_SOURCE, WEBHOOK_EVENT,
- * WEBHOOK_ID and WEBHOOK_ATTEMPT. The receiver's own variables are not passed on, and no other that promises a secret:
- * what `forward` signs with is in the same environment.
+ * WEBHOOK_ID and WEBHOOK_ATTEMPT. Of the receiver's own environment it gets what every program needs, and nothing else:
+ * database passwords and tokens are in the same environment.
  * It has worked when the command exits with 0; anything else is an error, and the worker tries again later.
  * When it is over, for whatever reason, the command and all that it has started are gone (`group.ts`).
  */
 import { resolve } from "node:path";
 import { errorLine, OperatorError } from "../errors.ts";
-import { printable, secretName } from "../log.ts";
+import { printable } from "../log.ts";
 import type { Context, HandlerOptions } from "../process/handlers.ts";
 import { defaultTimeoutSeconds } from "../process/loader.ts";
 import type { WebhookEvent } from "../signature/event.ts";
@@ -24,7 +24,7 @@ export type RunOptions = Pick<HandlerOptions, "retries" | "orderBy"> & {
   readonly args?: readonly string[];
   /** Where the command runs, and what its relative path starts from; where the receiver was started unless said. */
   readonly cwd?: string;
-  /** Variables besides those that the receiver has; also secrets, which are not passed on by themselves. */
+  /** Variables besides those that every program needs (PATH, HOME, LANG, …); secrets are named here. */
   readonly env?: Readonly<Record<string, string>>;
   /** After this long the attempt has failed and the command gets SIGTERM; 300 unless said. */
   readonly timeoutSeconds?: number;
@@ -111,10 +111,14 @@ async function start(command: Command, event: WebhookEvent, attempt: number): Pr
   }
 }
 
-/** The environment of the receiver without what is the receiver's, and without secrets. */
+const inheritedNames = new Set([
+  ...["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"],
+]);
+
+/** What every program needs of the receiver's environment. All else has to be named: `env`. */
 function inherited(): NodeJS.ProcessEnv {
-  const isOpen = (name: string) => !name.startsWith("WEBHOOK_") && !secretName.test(name);
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => isOpen(name)));
+  const isNeeded = (name: string) => inheritedNames.has(name) || name.startsWith("LC_");
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => isNeeded(name)));
 }
 
 /** A type or an id can be any text. As one line without a NUL byte, which ends a variable, it can be passed on. */

@@ -43,9 +43,17 @@ export type ForwardOptions = {
   readonly as?: Form;
   /** Only these events, in the handlers' own words; all that reach the handler unless said. */
   readonly patterns?: readonly string[];
+  /** Headers of one's own, beside those of the form or in place of them; not what belongs to the connection. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** How long to wait for an answer; 10 unless said. */
+  readonly timeoutSeconds?: number;
   /** Opens this machine and private networks for this one; WEBHOOK_ALLOW_PRIVATE unless said. */
   readonly allowPrivate?: boolean;
 };
+
+const optionNames = ["url", "secret", "as", "patterns", "headers", "timeoutSeconds", "allowPrivate"];
+/** Longer than any receiver should take, and shorter than the handler's own limit. */
+const maxTimeoutSeconds = 240;
 
 type Shape = (event: WebhookEvent, receivedAt: Date) => SignedDelivery;
 
@@ -56,9 +64,16 @@ type Shape = (event: WebhookEvent, receivedAt: Date) => SignedDelivery;
 export function forward(options: ForwardOptions, parts: { fetch?: Post; target?: Target } = {}): Handler {
   const { patterns = ["*"], allowPrivate = isPrivateAllowed() } = options;
   const url = orTypeError("forward", () => readUrl(options.url, allowPrivate));
+  const { timeoutSeconds = defaultTimeoutMilliseconds / 1000 } = options;
   const shape = orTypeError(`forward to ${url.origin}`, () => {
+    checkOptions(options, timeoutSeconds);
     checkPatterns(patterns);
-    return readShape(options);
+    const own = readHeaders(options.headers ?? {});
+    const shaped = readShape(options);
+    return (event: WebhookEvent, receivedAt: Date) => {
+      const request = shaped(event, receivedAt);
+      return { ...request, headers: withHeaders(request.headers, own) };
+    };
   });
   const { fetch = sharedPost(allowPrivate), target = targetOf(url) } = parts;
 
@@ -66,7 +81,7 @@ export function forward(options: ForwardOptions, parts: { fetch?: Post; target?:
     if (!patterns.some((pattern) => matchesPattern(pattern, event.type))) return;
     const request = orHopeless(() => shape(event, receivedAt));
     const now = () => new Date();
-    const limits = { timeoutMilliseconds: defaultTimeoutMilliseconds, signal, now };
+    const limits = { timeoutMilliseconds: timeoutSeconds * 1000, signal, now };
     const made = await target.attempt(() => attempt(request, fetch, limits), signal, log);
     const { verdict, statusCode, error } = made;
     if (verdict === "delivered") return log.info("forwarded", { to: url.origin, status: statusCode });
@@ -80,6 +95,43 @@ function readUrl(text: string, allowPrivate: boolean): URL {
   const url = parseTarget(text);
   if (!allowPrivate) checkLiteral(url);
   return url;
+}
+
+/** An option that is passed over in silence is taken for one that works. */
+function checkOptions(options: ForwardOptions, timeoutSeconds: number): void {
+  const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
+  if (unknown !== undefined) throw new TypeError(`${unknown} is none of ${optionNames.join(", ")}`);
+  if (!(timeoutSeconds > 0 && timeoutSeconds <= maxTimeoutSeconds))
+    throw new TypeError(`timeoutSeconds: expected more than 0 and at most ${maxTimeoutSeconds}`);
+  // A proxy would connect in place of this program, and to addresses that are refused here.
+  if (process.env.NODE_USE_ENV_PROXY === "1")
+    throw new TypeError(
+      "NODE_USE_ENV_PROXY=1 would send it through a proxy, which is not supported: unset it",
+    );
+}
+
+/** @returns the headers by their names in lower case; no error shows a value */
+function readHeaders(
+  headers: Readonly<Record<string, string>>,
+): ReadonlyMap<string, [name: string, value: string]> {
+  return new Map(
+    Object.entries(headers).map(([name, value]) => {
+      const lower = name.toLowerCase();
+      if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw new TypeError("headers: a name is no header's name");
+      if (hopByHop.has(lower)) throw new TypeError(`headers: ${name} belongs to the connection`);
+      if (typeof value !== "string") throw new TypeError(`headers: ${name} is not a text`);
+      checkHeader(`header ${name}`, value);
+      return [lower, [name, value]];
+    }),
+  );
+}
+
+function withHeaders(
+  headers: Readonly<Record<string, string>>,
+  own: ReadonlyMap<string, [name: string, value: string]>,
+): Record<string, string> {
+  const others = Object.entries(headers).filter(([name]) => !own.has(name.toLowerCase()));
+  return Object.fromEntries([...others, ...own.values()]);
 }
 
 function checkPatterns(patterns: readonly string[]): void {

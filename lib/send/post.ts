@@ -32,23 +32,42 @@ export type PostAnswer = {
 const maxAnswerBytes = 64 * 1024;
 /** Shorter than servers keep an idle connection: Node's own 5 s, others a minute. */
 const idleMilliseconds = 4000;
+/** A connection is not used for longer: an address that has moved is looked up again, however steady the traffic. */
+export const maxConnectionMilliseconds = 10_000;
 
 type Options = {
   /** True opens loopback, private and all other addresses. */
   readonly allowPrivate: boolean;
   /** All addresses of a name; the system's resolver unless said. */
   readonly resolve?: Resolve;
+  /** A clock in milliseconds that is never set back. */
+  readonly now?: () => number;
 };
+
+/** Does not keep a connection that is too old. https://nodejs.org/api/http.html#agentkeepsocketalivesocket */
+function limitAge(agent: HttpAgent | HttpsAgent, now: () => number): void {
+  const bornAt = new WeakMap<object, number>();
+  const keep = agent.keepSocketAlive.bind(agent);
+  agent.keepSocketAlive = (socket) => {
+    const born = bornAt.get(socket) ?? now();
+    bornAt.set(socket, born);
+    return now() - born < maxConnectionMilliseconds && keep(socket);
+  };
+}
 
 /**
  * A `Post` with a pool of connections of its own. Idle ones keep no process alive.
  * It rejects with an AddressRefused, with the signal's reason, or with Node's error of the connection.
  */
-export function openPost({ allowPrivate, resolve }: Options): { post: Post; close(): void } {
+export function openPost({ allowPrivate, resolve, now = () => performance.now() }: Options): {
+  post: Post;
+  close(): void;
+} {
   const lookup = allowPrivate ? plainLookup(resolve) : checkedLookup(resolve);
   const options = { keepAlive: true, timeout: idleMilliseconds, lookup };
   const plainAgent = new HttpAgent(options);
   const secureAgent = new HttpsAgent(options);
+  for (const agent of [plainAgent, secureAgent]) limitAge(agent, now);
 
   async function post(url: string, { headers, body, signal }: PostInit): Promise<PostAnswer> {
     const target = parseTarget(url);

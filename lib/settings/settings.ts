@@ -144,7 +144,12 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     keepSeconds: readDuration(value("keep")),
     concurrency: readConcurrency(value("concurrency")),
     sources,
-    warnings: [...loaded.warnings, ...warnings, ...unknownVariables(environment)],
+    warnings: [
+      ...loaded.warnings,
+      ...warnings,
+      ...unknownVariables(environment),
+      ...unusedProxies(environment),
+    ],
     isFirstStart,
     secretInShell: secretInShell(envFile ?? defaultEnvFile, loaded.secretFiles, environment),
   };
@@ -201,6 +206,14 @@ function unknownVariables(environment: NodeJS.ProcessEnv): string[] {
     ours.has(name) || /^WEBHOOK_(SECRET|SENDER|TOLERANCE|VERIFY_TOKEN|PUBLIC_URL)(_|$)/.test(name);
   const unknown = Object.keys(environment).filter((name) => name.startsWith("WEBHOOK_") && !isOurs(name));
   return unknown.map((name) => `${name} is not a setting of this receiver (--help lists them)`);
+}
+
+/** A proxy would connect in place of this program, to addresses that are refused here: it is not used, and that is said. */
+function unusedProxies(environment: NodeJS.ProcessEnv): string[] {
+  const names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].filter(
+    (name) => (environment[name] ?? environment[name.toLowerCase()] ?? "") !== "",
+  );
+  return names.map((name) => `${name} is set, and what handlers send on goes without a proxy`);
 }
 
 function variableOf(flag: Flag): string {

@@ -76,6 +76,7 @@ const wrongOptions: [options: object, fault: RegExp][] = [
   [{ handle: nothing, retries: -1 }, /retries is a whole number from 0 to 100/],
   [{ handle: nothing, retries: 101 }, /retries is/],
   [{ handle: nothing, retries: 1.5 }, /retries is/],
+  [{ handle: nothing, timeoutMs: 5 }, /timeoutMs is none of handle, retries, timeoutSeconds, orderBy/],
   [{ handle: nothing, timeoutSeconds: 0 }, /timeoutSeconds is more than 0/],
   [{ handle: nothing, timeoutSeconds: 86_401 }, /timeoutSeconds is/],
   [{ handle: nothing, timeoutSeconds: "5" }, /timeoutSeconds is/],

@@ -33,7 +33,8 @@ describe("what a command gets", { concurrency: true }, () => {
     assert.equal(work.lines()[0]?.message.trim(), "0");
   });
 
-  test("the four variables are there, the receiver's own and secrets are not, and the others are", async (t) => {
+  test("the four variables are there, what every program needs, what is named, and nothing else", async (t) => {
+    const before = { ...process.env };
     const settings = {
       WEBHOOK_SECRET: secret,
       WEBHOOK_SECRET_STRIPE_PREVIOUS: `${secret}-stripe`,
@@ -43,11 +44,18 @@ describe("what a command gets", { concurrency: true }, () => {
       WEBHOOK_EVENT: "of somebody else",
       INTERNAL_SECRET: `${secret}-internal`,
       npm_api_token: `${secret}-npm`,
-      DEPLOY_KEY: "inherited",
+      ...{
+        DATABASE_URL: `postgres://${secret}`,
+        AWS_ACCESS_KEY_ID: secret,
+        GITHUB_PAT: secret,
+        SSH_AUTH_SOCK: secret,
+      },
+      ...{ LANG: "C.UTF-8", LC_TIME: "de_DE.UTF-8", TZ: "Europe/Berlin", XDG_RUNTIME_DIR: "/run/user/0" },
     };
     Object.assign(process.env, settings);
     t.after(() => {
       for (const name of Object.keys(settings)) delete process.env[name];
+      Object.assign(process.env, before);
     });
     const handler = run(writeScript(t, "env"), {
       env: { TARGET: "staging", DEPLOY_TO: "a=b c", DEPLOY_TOKEN: "given" },
@@ -61,9 +69,24 @@ describe("what a command gets", { concurrency: true }, () => {
       "WEBHOOK_ID=id-1",
       "WEBHOOK_SOURCE=github-acme",
     ]);
-    for (const line of ["DEPLOY_KEY=inherited", "TARGET=staging", "DEPLOY_TO=a=b c", "DEPLOY_TOKEN=given"])
+    for (const line of [
+      "TZ=Europe/Berlin",
+      "LC_TIME=de_DE.UTF-8",
+      "XDG_RUNTIME_DIR=/run/user/0",
+      "TARGET=staging",
+      "DEPLOY_TO=a=b c",
+      "DEPLOY_TOKEN=given",
+    ])
       assert.ok(variables.includes(line), line);
     assert.equal(variables.join("\n").includes(secret), false);
+    const names = variables.map((line) => line.split("=", 1)[0] ?? "");
+    const known =
+      /^(WEBHOOK_|LC_|PATH$|HOME$|USER$|LOGNAME$|SHELL$|LANG$|TZ$|TMPDIR$|XDG_RUNTIME_DIR$|TARGET$|DEPLOY_)/;
+    // The shell that runs the script has a few of its own.
+    assert.deepEqual(
+      names.filter((name) => !known.test(name) && !["PWD", "OLDPWD", "SHLVL", "_"].includes(name)),
+      [],
+    );
   });
 
   test("its own variables stand before those of the receiver", async (t) => {

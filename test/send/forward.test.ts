@@ -372,6 +372,34 @@ const senseless: [options: ForwardOptions, message: string][] = [
     { url, secret, as: "github" as "decnet" },
     'forward to https://a.example: as: expected decnet, standard-webhooks or original, not "github"',
   ],
+  [
+    { url, secret, timeoutMs: 5 } as never,
+    "forward to https://a.example: timeoutMs is none of url, secret, as, patterns, headers, timeoutSeconds, allowPrivate",
+  ],
+  [
+    { url, secret, timeoutSeconds: 0 },
+    "forward to https://a.example: timeoutSeconds: expected more than 0 and at most 240",
+  ],
+  [
+    { url, secret, timeoutSeconds: 241 },
+    "forward to https://a.example: timeoutSeconds: expected more than 0 and at most 240",
+  ],
+  [
+    { url, secret, headers: { Host: "b" } },
+    "forward to https://a.example: headers: Host belongs to the connection",
+  ],
+  [
+    { url, secret, headers: { "Content-Length": "1" } },
+    "forward to https://a.example: headers: Content-Length belongs to the connection",
+  ],
+  [
+    { url, secret, headers: { "a b": "1" } },
+    "forward to https://a.example: headers: a name is no header's name",
+  ],
+  [
+    { url, secret, headers: { "X-A": "a\nb" } },
+    "forward to https://a.example: the header X-A cannot be written into a header",
+  ],
   [{ url, secret, patterns: [] }, "forward to https://a.example: patterns is empty: nothing would be sent"],
   [
     { url, secret, patterns: ["push", "a..b"] },

@@ -251,6 +251,36 @@ test("the name stays in Host while the connection goes to its address", async (t
   assert.equal(server.received[0]?.headers.host, `hooks.example:${server.port}`);
 });
 
+test("a connection is not kept for longer than 10 seconds: an address that has moved is looked up again", async (t) => {
+  const server = await openTargetServer(t);
+  let now = 0;
+  let lookups = 0;
+  const resolve = async () => {
+    lookups += 1;
+    return [{ address: "127.0.0.1", family: 4 }];
+  };
+  const { post, close } = openPost({ allowPrivate: true, resolve, now: () => now });
+  t.after(close);
+  const url = server.url.replace("127.0.0.1", "receiver.example");
+  for (const time of [0, 4000, 9999, 10_000, 11_000, 12_000]) {
+    now = time;
+    const init = {
+      method: "POST",
+      headers: {},
+      body: Buffer.from("{}"),
+      redirect: "manual",
+      signal: AbortSignal.timeout(5000),
+    } as const;
+    await (await post(url, init)).text();
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual(
+    [server.received.length, new Set(server.received.map(({ fromPort }) => fromPort)).size],
+    [6, 2],
+  );
+  assert.equal(lookups, 2);
+});
+
 test("a name is resolved once for a connection, and not again while that is kept", async (t) => {
   const server = await openTargetServer(t);
   let calls = 0;
