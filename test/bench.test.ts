@@ -4,10 +4,13 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { faultsOf, type Observed, obstacle } from "./bench/attack/attacked.ts";
+import { type Scenario, scenarios } from "./bench/attack/scenarios.ts";
 import { drawChart, maxNameLength } from "./bench/chart.ts";
 import * as contestants from "./bench/contestants.ts";
 import { type Contestant, ceiling, receiver, receiverWithoutStore } from "./bench/contestants.ts";
 import { nodeGenerator } from "./bench/load.ts";
+import { attack } from "./bench/measurements/attack.ts";
 import { compare } from "./bench/measurements/compare.ts";
 import { selfTimeTable } from "./bench/profile.ts";
 import { type Bench, type Row, runRounds, type Slice } from "./bench/rounds.ts";
@@ -81,6 +84,56 @@ test("medians are the middle, and ratios are those within a round", () => {
   });
   // The middle of 0.5, 0.1 and 0.3, where the ratio of the medians would be 30 / 100.
   assert.deepEqual(ratioTo(row(100, 300, 50), row(50, 30, 15)), { median: 0.3, least: 0.1, most: 0.5 });
+});
+
+test("an attack is shown with what another client saw of it, and what it took", async (t) => {
+  const why = obstacle(scenarios[0] as Scenario);
+  if (why !== undefined) return t.skip(why);
+  const { text, findings } = await attack({ ...bench, seconds: 0.2, part: "one connection, answers read" });
+  assert.match(text, /^\| a good client, 100 deliveries a second, under \| p99 × without \|/);
+  assert.match(
+    text,
+    /\n\| pipelining on one connection, answers read \|( [\d.]+ \|){3} 20 of 20 \|( \d+ \|){4} 404 × \d+ \|$/,
+  );
+  for (const name of ["another client's p99 × without it", "another client's p99 ms", "peak resident MiB"])
+    assert.ok(Number(findings.get(`under attack, ${name}`)) > 0, text);
+  assert.equal(findings.get("under attack, good deliveries not accepted"), 0);
+  await assert.rejects(attack({ ...bench, part: "nothing like it" }), /there is no attack "nothing like it"/);
+});
+
+test("what does not hold under an attack is said, each thing by itself", () => {
+  const scenario = { ...(scenarios[0] as Scenario), answers: ["401"], quarantined: { source: "a", rows: 3 } };
+  const served = { sent: 5, accepted: 5, others: new Map(), p50: 1, p99: 1, longest: 1 };
+  const good: Observed = {
+    ...{ control: served, attacked: served, answers: new Map([["401", 7]]) },
+    ...{ peakBeforeMiB: 100, peakMiB: scenario.maxResidentMiB, logMiB: 64, stallMilliseconds: 1 },
+    quarantinedRows: 3,
+  };
+  assert.deepEqual(faultsOf(scenario, good), []);
+  const others = new Map([
+    ["503", 1],
+    ["timeout", 2],
+  ]);
+  const broken: [Partial<Observed>, string][] = [
+    [
+      { attacked: { ...served, accepted: 2, others } },
+      "2 of 5 good deliveries got 200, the others 503 × 1, timeout × 2",
+    ],
+    [{ peakMiB: 251 }, "251 MiB resident; the bound is 250"],
+    [{ logMiB: 65 }, "a write-ahead log of 65 MiB; the bound is 64"],
+    [
+      {
+        answers: new Map([
+          ["401", 1],
+          ["500", 2],
+        ]),
+      },
+      "the attacker was answered 401 × 1, 500 × 2; expected is 401 only",
+    ],
+    [{ answers: new Map() }, "the attacker was answered none; expected is 401 only"],
+    [{ quarantinedRows: 2 }, "2 of 3 refused deliveries of a were kept"],
+  ];
+  for (const [change, fault] of broken) assert.deepEqual(faultsOf(scenario, { ...good, ...change }), [fault]);
 });
 
 test("a target is reached at its floor or at its dare, high or low", () => {

@@ -19,9 +19,10 @@ import type { Report } from "./tables.ts";
 import { targetTable } from "./targets.ts";
 
 const names = [...fullRun, ...parts].map(({ name }) => name).join(", ");
-const help = `Usage: npm run bench -- [flags]
+const help = `Usage: npm run bench -- [NAME [PART]] [flags]
 
   (none)                 everything; writes RESULTS.md and chart.svg into test/bench
+  NAME                   the same as --only NAME; "attack" takes a PART, a word of those attacks that are wanted
   --quick                the comparison alone, within a minute
   --only NAME            ${names}
   --profile              where the time goes; with --only stubbed, without the storage
@@ -31,7 +32,8 @@ const help = `Usage: npm run bench -- [flags]
   --body BYTES           8000 unless said; likewise`;
 
 const number = { type: "string" } as const;
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
@@ -43,6 +45,10 @@ const { values } = parseArgs({
     body: number,
   },
 });
+
+const [only = values.only, part, ...more] = positionals;
+if (more.length > 0 || (part !== undefined && only !== "attack"))
+  throw new TypeError(`there is no ${more[0] ?? part}`);
 
 /** A receiver that has answered for three seconds needs three quarters of the processor time of one that is new. */
 const warmSeconds = 3;
@@ -62,9 +68,9 @@ function numberGiven(flag: "rounds" | "seconds" | "connections" | "body"): numbe
 
 function chosenMeasurements(): readonly Measurement[] {
   if (values.quick) return quickRun;
-  if (values.only === undefined) return fullRun;
-  const chosen = [...fullRun, ...parts].filter(({ name }) => name === values.only);
-  if (chosen.length === 0) throw new TypeError(`--only: expected one of ${names}, not ${values.only}`);
+  if (only === undefined) return fullRun;
+  const chosen = [...fullRun, ...parts].filter(({ name }) => name === only);
+  if (chosen.length === 0) throw new TypeError(`expected one of ${names}, not ${only}`);
   return chosen;
 }
 
@@ -78,6 +84,7 @@ async function openBench(folder: string): Promise<Bench> {
     seconds: numberGiven("seconds") ?? 5,
     warmSeconds: values.quick ? quickWarmSeconds : warmSeconds,
     budgetSeconds: values.quick ? quickBudgetSeconds : Number.POSITIVE_INFINITY,
+    part,
     report: (text) => process.stderr.write(`${text}\n`),
   };
 }
@@ -124,7 +131,7 @@ async function main(folder: string): Promise<void> {
   const measurements = chosenMeasurements();
   const bench = await openBench(folder);
   if (values.profile) {
-    const storage = values.only === "stubbed" ? "stubbed" : "inbox";
+    const storage = only === "stubbed" ? "stubbed" : "inbox";
     for (const kind of kinds) console.log(`${await profile(bench, storage, kind)}\n`);
     return;
   }

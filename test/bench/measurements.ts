@@ -1,4 +1,5 @@
 /** What can be measured, by the name that `--only` takes, and how long each takes its time. */
+import { attack } from "./measurements/attack.ts";
 import { compareAll, compareStored, compareStubbed } from "./measurements/compare.ts";
 import { grid } from "./measurements/grid.ts";
 import { memory } from "./measurements/memory.ts";
@@ -25,6 +26,7 @@ export const fullRun: readonly Measurement[] = [
   { name: "steady", title: "A minute of load", measure: steady, rounds: 1, seconds: 60 },
   { name: "memory", title: "Memory", measure: memory, rounds: 3, seconds: 3 },
   { name: "start", title: "Start", measure: start, rounds: 10, seconds: 0 },
+  { name: "attack", title: "Under attack", measure: attack, rounds: 3, seconds: 4 },
   { name: "million", title: "A million stored deliveries", measure: million, rounds: 5, seconds: 3 },
 ];
 

@@ -21,6 +21,8 @@ export type Bench = {
   readonly budgetSeconds: number;
   /** What is sent unless a measurement says otherwise: a push as GitHub sends it, on 64 connections. */
   readonly load: Omit<Load, "kind">;
+  /** What the measurement is narrowed down to, where it has parts. */
+  readonly part?: string | undefined;
   readonly report: (text: string) => void;
 };
 

@@ -25,6 +25,10 @@ export type Server = {
   readonly processId: number;
   /** From the start of the process until it listened. */
   readonly startMilliseconds: number;
+  /** The empty folder in which it was started. */
+  readonly folder: string;
+  /** Its stdout, which is read and forgotten as long as it is not paused. */
+  readonly output: Readable;
   /** Its stderr. */
   readonly errors: Readable;
   /** Asks it to end, and removes its folder once it has. */
@@ -80,6 +84,8 @@ export async function startServer(root: string, command: Command): Promise<Serve
     port,
     processId: listener(Number(child.pid)),
     startMilliseconds,
+    folder,
+    output: child.stdout,
     errors: child.stderr,
     stop: async () => {
       await end(child);
@@ -121,6 +127,7 @@ function killHard({ pid }: ChildProcess): void {
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const closed = once(child, "close");
+  child.stdout?.resume();
   child.kill("SIGTERM");
   const deadline = setTimeout(() => killHard(child), stopDeadlineMilliseconds);
   await closed;

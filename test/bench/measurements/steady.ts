@@ -2,16 +2,13 @@
  * The receiver under load for long enough that checkpoints, a growing file and garbage have their turn: the slow
  * end of the answers, how long the event loop has stood still at most, and how many deliveries share a sync.
  */
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { noHandlers, receiverCommand } from "../contestants.ts";
 import { type Kind, kinds } from "../load.ts";
 import { type Bench, measure, type Slice } from "../rounds.ts";
-import { type Server, startServer } from "../server.ts";
+import { startServer } from "../server.ts";
+import { longestStall, probe } from "../stalls.ts";
 import { countedSyncs } from "../syncs.ts";
 import { markdownTable, type Report, shown } from "../tables.ts";
-
-const probe = fileURLToPath(new URL("../servers/probe.ts", import.meta.url));
 
 type Steady = Slice & { readonly stallMilliseconds: number; readonly deliveriesPerSync: number };
 
@@ -65,11 +62,4 @@ async function observe(bench: Bench, kind: Kind): Promise<Steady> {
   } finally {
     await server.stop();
   }
-}
-
-/** Since it was asked before, as servers/probe.ts says. */
-async function longestStall(server: Server): Promise<number> {
-  const said = once(server.errors, "data");
-  process.kill(server.processId, "SIGUSR2");
-  return JSON.parse(String((await said)[0])).longestStall;
 }
