@@ -87,6 +87,7 @@ async function observe(
   const control = await goodClient(port, controlSeconds, deliveriesPerSecond);
   const peakBeforeMiB = usageOf(processId).peakMiB;
   await longestStall(server);
+  if (scenario.isLogUnread) server.output.pause();
 
   let logBytes = 0;
   const looking = setInterval(() => {
@@ -97,6 +98,7 @@ async function observe(
   const answers = await attack.ended;
   clearInterval(looking);
   const { peakMiB } = usageOf(processId);
+  server.output.resume();
   const { quarantined } = scenario;
   return {
     ...{ control, attacked, answers, peakBeforeMiB, peakMiB },

@@ -102,6 +102,12 @@ export function largeForms(path: string, signatureHeader: string): Attack {
   };
 }
 
+/** Requests whose refusal is as long a line of log as a stranger can make, sent without waiting for answers. */
+export const longLogLines: Attack = async ({ port, answers }) => {
+  const request = `GET /webhook HTTP/1.1\r\nHost: a\r\nExpect: ${'"'.repeat(15_000)}\r\n\r\n`;
+  for (let count = 0; count < 4; count += 1) void writeForEver(open(port, answers), Buffer.from(request));
+};
+
 /** A backup reads the file for as long as it takes, while large and smaller bodies are refused, none like another. */
 export const refusedBodiesDuringBackup: Attack = async (target) => {
   const database = new DatabaseSync(target.inboxFile, { readOnly: true });

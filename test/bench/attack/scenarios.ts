@@ -5,6 +5,7 @@ import { secret } from "../../receiver.ts";
 import {
   type Attack,
   largeForms,
+  longLogLines,
   pipeline,
   pushedOutDeliveries,
   pushOut,
@@ -21,6 +22,8 @@ export type Scenario = {
   readonly attack: Attack;
   /** Settings that differ from those of a receiver with one secret. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** True: what the receiver writes on stdout is read by nobody meanwhile. */
+  readonly isLogUnread?: boolean;
   /**
    * The only answers that the attacker may get, and one of them it has to get. "closed" is a connection that was closed
    * without one; empty where nothing is read.
@@ -82,6 +85,14 @@ export const scenarios: readonly Scenario[] = [
     environment: { WEBHOOK_SECRET_GITEA: secret },
     answers: ["413"],
     maxResidentMiB: maxResidentFullMiB,
+  },
+  {
+    name: "long lines of log that nobody reads",
+    attack: longLogLines,
+    isLogUnread: true,
+    leastSeconds: 2,
+    answers: ["417"],
+    maxResidentMiB,
   },
   {
     name: "refused bodies while a backup holds a snapshot",
