@@ -61,7 +61,7 @@ test("accept() keeps a delivery the first time, every field of it", () => {
       sender: "github",
       id: "1",
       event: "push",
-      digest: new Uint8Array(createHash("sha256").update(body).digest()),
+      digest: new Uint8Array(createHash("sha256").update("github\npush\n").update(body).digest()),
       received_at: now,
       repeats: 0,
       is_twin: 0,
@@ -532,4 +532,13 @@ test("claim() brings the event back byte for byte, whatever the bytes are", () =
     [0, 0, 0, 0],
   );
   assert.ok(jobs.every((job) => job.headers === headers && job.form === null));
+});
+
+test("a captured body under a genuine unsigned id makes the genuine delivery no repeat, whatever it calls itself", () => {
+  const { inbox } = openEmpty();
+  const genuine = incoming({ id: "72d3" });
+  assert.equal(inbox.accept({ ...genuine, event: "ping" }), "accepted");
+  assert.equal(inbox.accept({ ...genuine, sender: "decnet" }), "accepted");
+  assert.equal(inbox.accept(genuine), "accepted");
+  assert.equal(inbox.accept(genuine), "duplicate");
 });

@@ -27,7 +27,7 @@ const steps: readonly string[] = [
     sender TEXT NOT NULL,                 -- 'github'
     id TEXT NOT NULL,                     -- the sender's own, or a random one
     event TEXT NOT NULL,                  -- 'push'
-    digest BLOB NOT NULL,                 -- SHA-256 of the body; empty where the id is signed and says enough
+    digest BLOB NOT NULL,                 -- of sender, event and body; empty where the id is signed and says enough
     received_at INTEGER NOT NULL,         -- Unix time in milliseconds
     repeats INTEGER NOT NULL DEFAULT 0,   -- how often the sender has sent it again
     is_twin INTEGER NOT NULL DEFAULT 0,   -- 1: there was another body under the same unsigned id before
@@ -35,7 +35,7 @@ const steps: readonly string[] = [
     headers TEXT NOT NULL,                -- a JSON object
     body BLOB NOT NULL
   ) STRICT;
-  -- The same delivery again is the same source and id, and where the id is not signed, the same body.
+  -- The same delivery again is the same source and id, and where the id is not signed, the same sender, event and body.
   CREATE UNIQUE INDEX deliveries_dedupe ON deliveries (source, id, digest);
   CREATE INDEX deliveries_received ON deliveries (received_at, source, event);
 
@@ -81,6 +81,14 @@ const steps: readonly string[] = [
   ALTER TABLE quarantine ADD COLUMN digest BLOB;
   CREATE UNIQUE INDEX quarantine_once ON quarantine (source, digest);
   CREATE INDEX quarantine_source ON quarantine (source, number);
+  `,
+  `
+  -- What is left of a delivery whose time was up: a captured one that comes again is still a repeat.
+  CREATE TABLE old_deliveries (
+    key BLOB PRIMARY KEY,                 -- SHA-256 of source, id and digest
+    received_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX old_deliveries_received ON old_deliveries (received_at);
   `,
 ];
 

@@ -4,10 +4,10 @@
  * Everything here is synchronous SQL on an open database and runs inside a transaction of its caller: the
  * store's thread (`thread.ts`) while the receiver runs, the commands otherwise. Times come in from outside.
  *
- * A delivery is a state machine. First time: kept. Repeat of one whose jobs are pending, running or done: counted,
+ * A delivery is a state machine, and its key outlives it. First time: kept. Repeat of one whose jobs are pending, running or done: counted,
  * and nothing runs. Repeat of one with dead jobs: those are revived, for that is what "Redeliver" means.
  */
-import { hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { FormUse } from "../../signature/payload.ts";
 
@@ -63,12 +63,28 @@ export const longestDelayMilliseconds = 3_600_000;
 
 export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
 
+/**
+ * What tells a delivery from another one under its id. An id that nobody has signed can be forged, and so can the header
+ * that names the event: then a captured body under the id of a genuine delivery must not make that one a repeat.
+ */
+function digestOf({ isIdSigned, sender, event, body }: Incoming): Uint8Array {
+  if (isIdSigned) return new Uint8Array();
+  const names = Buffer.from(`${sender}\n${event}\n`);
+  return createHash("sha256").update(names).update(body).digest();
+}
+
+/** The key of a delivery once its body has gone. */
+export function deliveryKey(source: string, id: string, digest: Uint8Array): Uint8Array {
+  return createHash("sha256").update(`${source}\n${id}\n`).update(digest).digest();
+}
+
 export type Inbox = ReturnType<typeof openInbox>;
 
 export function openInbox(database: DatabaseSync) {
   const insertDelivery = database.prepare(`
     INSERT INTO deliveries (source, sender, id, event, digest, received_at, is_twin, form, headers, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id, digest) DO NOTHING`);
+  const findOld = database.prepare("SELECT 1 FROM old_deliveries WHERE key = ?");
   const findTwin = database.prepare("SELECT 1 FROM deliveries WHERE source = ? AND id = ? LIMIT 1");
   const countRepeat = database.prepare(`
     UPDATE deliveries SET repeats = repeats + 1 WHERE source = ? AND id = ? AND digest = ? RETURNING number`);
@@ -136,7 +152,8 @@ export function openInbox(database: DatabaseSync) {
     /** Keeps a delivery with its jobs, or finds that it is here already. */
     accept(incoming: Incoming): Outcome {
       const { source, id, isIdSigned, body, receivedAt } = incoming;
-      const digest = isIdSigned ? new Uint8Array() : hash("sha256", body, "buffer");
+      const digest = digestOf(incoming);
+      if (findOld.get(deliveryKey(source, id, digest)) !== undefined) return "duplicate";
       const isTwin = !isIdSigned && findTwin.get(source, id) !== undefined ? 1 : 0;
       const { sender, event, form, headers } = incoming;
       const { changes, lastInsertRowid } = insertDelivery.run(

@@ -5,6 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { errorLine } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import { deliveryKey } from "./inbox.ts";
 import type { Store } from "./store.ts";
 
 /** So few that no step holds anybody up. */
@@ -12,7 +13,12 @@ export const retentionStepRows = 200;
 /** 8 MB with pages of 4 KiB: some 20 ms in the thread. */
 const vacuumStepPages = 2000;
 
+type OldDelivery = { source: string; id: string; digest: Uint8Array; receivedAt: number };
+
 export type Retention = ReturnType<typeof openRetention>;
+
+/** So long a delivery that has gone is known by its key. */
+export const keepKeysMilliseconds = 365 * 86_400_000;
 
 export function openRetention(database: DatabaseSync) {
   const removeDeliveries = database.prepare(`
@@ -20,14 +26,26 @@ export function openRetention(database: DatabaseSync) {
       SELECT number FROM deliveries
       WHERE received_at < ? AND NOT EXISTS (
         SELECT 1 FROM jobs WHERE jobs.delivery = deliveries.number AND jobs.state <> 'done')
-      ORDER BY received_at LIMIT ${retentionStepRows})`);
+      ORDER BY received_at LIMIT ${retentionStepRows})
+    RETURNING source, id, digest, received_at AS receivedAt`);
+  const keepKey = database.prepare("INSERT OR IGNORE INTO old_deliveries (key, received_at) VALUES (?, ?)");
+  const removeKeys = database.prepare(`
+    DELETE FROM old_deliveries WHERE key IN (
+      SELECT key FROM old_deliveries WHERE received_at < ? ORDER BY received_at LIMIT ${retentionStepRows})`);
   const removeQuarantine = database.prepare(`
     DELETE FROM quarantine WHERE number IN (
       SELECT number FROM quarantine WHERE received_at < ? ORDER BY number LIMIT ${retentionStepRows})`);
   return {
-    /** One step, inside a transaction. @returns how many rows went; fewer than a step's: there are no more */
+    /**
+     * One step, inside a transaction. A key stays a year longer than its delivery.
+     * @returns how many rows went; fewer than a step's: there are no more
+     */
     removeBefore(time: number): number {
-      return Number(removeDeliveries.run(time).changes) + Number(removeQuarantine.run(time).changes);
+      const removed = removeDeliveries.all(time) as unknown as OldDelivery[];
+      for (const { source, id, digest, receivedAt } of removed)
+        keepKey.run(deliveryKey(source, id, digest), receivedAt);
+      const keys = Number(removeKeys.run(time - keepKeysMilliseconds).changes);
+      return removed.length + Number(removeQuarantine.run(time).changes) + keys;
     },
     /** One step, outside of any transaction. @returns whether there is more to give back */
     shrink(): boolean {
