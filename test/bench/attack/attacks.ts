@@ -24,6 +24,10 @@ export const silentConnections = 10_000;
 const signatureOfNothing = `X-Hub-Signature-256: sha256=${"0".repeat(64)}`;
 const pipelinedBytes = 12_000_000;
 const reopenMilliseconds = 100;
+const fillMilliseconds = 30;
+const stoppedBytes = 4 * 1024 * 1024;
+/** Less than a good delivery has. */
+const smallestStoppedBytes = 4 * 1024;
 /** A sender that writes without waiting keeps so much for a receiver that is behind. */
 const maxUnsentBytes = 64 * 1024;
 
@@ -59,20 +63,35 @@ export function refusedBodiesThenFlood(connections: number, perSecond: number): 
   };
 }
 
-/** Uploads that stop in the middle; each one that is ended begins again. */
+/** Uploads that stop in the middle, and smaller ones behind them, until nothing more may be held. */
 export function stoppedUploads(connections: number): Attack {
   return async ({ port, answers }) => {
-    const begun = Buffer.concat([
-      Buffer.from(headOf("/webhook", largestBodyBytes)),
-      Buffer.alloc(4 * 1024 * 1024),
-    ]);
-    for (let count = 0; count < connections; count += 1)
-      void keepOpen(() => {
-        const attacker = open(port, answers);
-        attacker.socket.write(begun);
-        return attacker;
-      });
+    for (let count = 0; count < connections; count += 1) beginUpload(open(port, answers), stoppedBytes);
+    void fillUp(port, answers);
   };
+}
+
+/** What is refused has not fitted: the next one stops at half of it. */
+async function fillUp(port: number, answers: Answers): Promise<void> {
+  for (let bytes = stoppedBytes; ; ) {
+    const attacker = beginUpload(open(port, answers), bytes);
+    await Promise.race([attacker.next(), pause(fillMilliseconds)]);
+    if (!attacker.isOpen()) bytes = Math.max(smallestStoppedBytes, bytes / 2);
+  }
+}
+
+/** Uploads that stop in the middle, too large to be held together; each one that is ended begins again. */
+export function repeatedUploads(connections: number): Attack {
+  return async ({ port, answers }) => {
+    for (let count = 0; count < connections; count += 1)
+      void keepOpen(() => beginUpload(open(port, answers), stoppedBytes));
+  };
+}
+
+function beginUpload(attacker: Attacker, bytes: number): Attacker {
+  attacker.socket.write(headOf("/webhook", largestBodyBytes));
+  attacker.socket.write(Buffer.alloc(bytes));
+  return attacker;
 }
 
 /** Connections on which nothing is ever sent; each one that is closed is opened again. */

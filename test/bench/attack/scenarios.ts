@@ -12,6 +12,7 @@ import {
   refusedBodies,
   refusedBodiesDuringBackup,
   refusedBodiesThenFlood,
+  repeatedUploads,
   silence,
   stoppedUploads,
 } from "./attacks.ts";
@@ -70,6 +71,13 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "66 stopped uploads",
     attack: stoppedUploads(66),
+    leastSeconds: 3,
+    answers: ["408", "503", "closed"],
+    maxResidentMiB: maxResidentFullMiB,
+  },
+  {
+    name: "66 uploads that are too large together, again and again",
+    attack: repeatedUploads(66),
     answers: ["408", "503", "closed"],
     maxResidentMiB: maxResidentFullMiB,
   },
