@@ -47,6 +47,8 @@ type Page = {
   readonly otherLanguages?: readonly string[];
   /** Commands that something else runs; they show nothing. */
   readonly ranElsewhere?: readonly string[];
+  /** The reader has read another page before: the receiver runs, with a `.env`. */
+  readonly isReceiverRunning?: boolean;
 };
 type Block = { readonly language: string; readonly lines: readonly string[]; readonly line: number };
 type Exercise = { readonly command: Block; readonly shown: Block; readonly logged: Block | undefined };
@@ -261,6 +263,10 @@ export async function followPage(t: TestContext, text: string, about: Page = {})
   const shell = openShell(t, folder);
   const reports: string[] = [];
   let receiver: FirstTerminal | undefined;
+  if (about.isReceiverRunning) {
+    receiver = await startReceiver(t, folder);
+    setDefaultPort(folder, receiver.port);
+  }
 
   async function stopReceiver(): Promise<void> {
     if (receiver === undefined) return;

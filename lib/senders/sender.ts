@@ -6,7 +6,7 @@
  *   2. Find the file of its kind of signature (`raw-body.ts`, `time-and-body.ts`, …) and add a row: what the kind has in
  *      common is said above the rows, so a row says what is special. Put every trap you meet into a comment there.
  *   3. Write down at least one known answer that does not come from this code in `test/vectors/<name>.json`.
- *   4. `npm test` says what is missing: the vector, the line in the README, a part that does not exist.
+ *   4. `npm test` says what is missing: the vector, the line in this folder's README.md, a part that does not exist.
  *
  * A sender that signs by HMAC can also be described without code, in the same words: see `settings/custom-sender.ts`.
  */
@@ -20,7 +20,7 @@ export type Sender = {
   readonly title: string;
   /** The page that says how it signs, where there is one. */
   readonly documentation?: string;
-  /** For the README: where the secret comes from or goes to in the sender's settings. */
+  /** For README.md: where the secret comes from or goes to in the sender's settings. */
   readonly secretAt: string;
   /** How the text of the secret becomes a key. */
   readonly key: KeyFormat;

@@ -1,11 +1,11 @@
-/** The README's queries for sqlite3, run on an inbox. */
+/** The queries for sqlite3 of lib/keep/README.md, run on an inbox. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { now, openFolder, setJob } from "./folder.ts";
 
-test("the README's three queries find what they say", (t) => {
-  const page = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+test("the page's three queries find what they say", (t) => {
+  const page = readFileSync(new URL("../../lib/keep/README.md", import.meta.url), "utf8");
   const folder = openFolder(t);
   folder.keep({ id: "small", body: Buffer.from("{}"), receivedAt: now.getTime() - 86_400_000 });
   folder.keep({ id: "large", body: Buffer.from('{"a":1}'), receivedAt: now.getTime() });

@@ -32,7 +32,7 @@ type Attempt = {
   target?: string;
 };
 
-const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+const page = readFileSync(new URL("../../lib/senders/README.md", import.meta.url), "utf8");
 
 /** Runs a vector, as it is or with something changed, through the whole way: claim, bytes, verdict. */
 function check(sender: Sender, vector: Vector, attempt: Attempt = {}): Delivery {
@@ -180,11 +180,11 @@ function testVector(sender: Sender, vector: Vector): void {
   if (coversBody(scheme) || scheme.bodyHashParameter !== undefined) {
     refuses("a flipped byte in the body", ["signature-mismatch"], () => ({ body: flipByte(vector) }));
   } else {
-    test(`${title}: the signature does not cover the body, and the README says so`, () => {
+    test(`${title}: the signature does not cover the body, and README.md says so`, () => {
       const body = Buffer.from(vector.body.replace(/\}\s*$/, ',"added":1}'));
       assert.notDeepEqual(body, Buffer.from(vector.body));
       assert.equal(check(sender, vector, { body }).sender.name, sender.name);
-      const row = readme.split("\n").find((line) => line.startsWith(`| ${sender.title} |`));
+      const row = page.split("\n").find((line) => line.startsWith(`| ${sender.title} |`));
       assert.match(row ?? "", /\| no \|/);
     });
   }
@@ -315,7 +315,7 @@ test("GitLab's token is not looked at when a signature is there", () => {
 });
 
 for (const sender of senders) {
-  test(`the README's line for ${sender.title} says what its row says`, () => {
+  test(`README.md's line for ${sender.title} says what its row says`, () => {
     const scheme = sender.schemes[0];
     assert(scheme !== undefined);
     const variable = `WEBHOOK_SECRET_${sender.name.toUpperCase().replaceAll("-", "_")}`;
@@ -331,6 +331,6 @@ for (const sender of senders) {
       sender.answerWithinSeconds === null ? "unknown" : `${sender.answerWithinSeconds} s`,
       sender.retries,
     ];
-    assert.ok(readme.includes(`\n| ${cells.join(" | ")} |\n`), cells.join(" | "));
+    assert.ok(page.includes(`\n| ${cells.join(" | ")} |\n`), cells.join(" | "));
   });
 }

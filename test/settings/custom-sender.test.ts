@@ -1,4 +1,4 @@
-/** A sender described in a variable: the README's worked example, and every way to get it wrong. */
+/** A sender described in a variable: the worked example of lib/senders/README.md, and every way to get it wrong. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
