@@ -13,6 +13,12 @@ const sliceBytes = 2048;
 /** For a connection whose slice has once held more requests than may wait: the smallest request has 18 bytes. */
 const smallSliceBytes = 128;
 
+/**
+ * Behind a read as large as this libuv reads on, up to 2 MB, before any other connection has its turn; and it accepts
+ * one connection in a turn. With many uploads, others would wait for seconds: so each has one read, or two, in a turn.
+ */
+const turnBytes = 64 * 1024;
+
 /** What the gate has to know about its connection. */
 export type Gated = {
   /** Requests that the parser has found and that have no answer yet. */
@@ -33,6 +39,7 @@ export function gateRequests(socket: Socket, connection: Gated): () => void {
   if (parse === undefined) throw new TypeError("Node's parser does not listen to this socket");
   let held: Buffer | undefined;
   let isPassing = false;
+  let isWaiting = false;
   let isPipelining = false;
 
   function pass(): void {
@@ -56,12 +63,23 @@ export function gateRequests(socket: Socket, connection: Gated): () => void {
     held = held === undefined ? bytes : Buffer.concat([held, bytes]);
     pass();
     if (held !== undefined) socket.pause();
+    else if (bytes.length >= turnBytes && !socket.isPaused()) waitATurn();
+  }
+
+  /** A paused socket has been paused by the parser, because nobody reads the body: that is not undone here. */
+  function waitATurn(): void {
+    isWaiting = true;
+    socket.pause();
+    setImmediate(() => {
+      isWaiting = false;
+      socket.resume();
+    });
   }
 
   // Node starts a socket again whenever one of its requests has been answered: not before the held bytes have gone.
   // Once our side has ended nothing is parsed any more, and what comes is thrown away (`linger.ts`).
   const resume = socket.resume.bind(socket);
-  socket.resume = () => (held === undefined || socket.writableEnded ? resume() : socket);
+  socket.resume = () => ((held === undefined && !isWaiting) || socket.writableEnded ? resume() : socket);
   socket.off("data", parse);
   socket.on("data", take);
   return () => {

@@ -1,5 +1,6 @@
 /** Who has a place, and how many requests of one connection are taken out of the kernel. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
@@ -118,6 +119,39 @@ test("10,000 requests sent without waiting are all answered", async (t) => {
   const answers = await exchange(receiver.port, Buffer.from(health.repeat(9_999) + last));
   assert.equal(answers.length, 10_000);
   assert.ok(answers.every(({ status }) => status === 200));
+});
+
+test("an upload has a read or two in each turn of the loop, however fast it comes", async (t) => {
+  const receiver = await openTestReceiver({ maxBodyBytes: 8_000_000 });
+  t.after(() => receiver.stop());
+  let server: Socket | undefined;
+  const onSocket = (message: unknown) => {
+    server ??= (message as { socket: Socket }).socket;
+  };
+  subscribe("net.server.socket", onSocket);
+  t.after(() => unsubscribe("net.server.socket", onSocket));
+  // Another process, so that the kernel's buffers are full whenever this one has a turn.
+  const program = `
+    const socket = require("node:net").connect(${receiver.port}, "127.0.0.1");
+    const fields = "X-Hub-Signature-256: sha256=${"0".repeat(64)}\\r\\nContent-Length: 8000000";
+    socket.write("POST /webhook HTTP/1.1\\r\\nHost: a\\r\\n" + fields + "\\r\\nConnection: close\\r\\n\\r\\n");
+    socket.write(Buffer.alloc(8000000));
+    socket.on("data", (answer) => process.stdout.write(answer.subarray(9, 12)));`;
+  const upload = spawn(process.execPath, ["-e", program]);
+  const answered = once(upload.stdout, "data");
+  let [most, before, isOver] = [0, 0, false];
+  void answered.then(() => {
+    isOver = true;
+  });
+  for (; !isOver; await turn()) {
+    const read = server?.bytesRead ?? 0;
+    most = Math.max(most, read - before);
+    before = read;
+    for (const until = performance.now() + 2; performance.now() < until; ); // others have work to do, and bytes gather
+  }
+  assert.equal(String(await answered), "401");
+  assert.ok(before > 8_000_000, `${before} bytes were read`);
+  assert.ok(most <= 4 * 65_536, `${most} bytes in one turn`);
 });
 
 test("of 300,000 requests behind one without an answer, a slice is taken and the rest stays in the kernel", async (t) => {
