@@ -28,7 +28,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["replay", async () => (await import("./commands/replay.ts")).replay],
   ["reverify", async () => (await import("./commands/reverify.ts")).reverify],
   ["send", async () => (await import("./commands/send.ts")).send],
-  ["verify", async () => (await import("./commands/verify.ts")).verify],
+  ["verify", async () => (await import("./commands/verify.ts")).verifyCapture],
 ]);
 
 /** A signal that comes so soon after the first one is its echo: npm and tsx pass on what a terminal sends to all. */

@@ -3,7 +3,7 @@
  */
 import type { KeyObject } from "node:crypto";
 import { OperatorError } from "../errors.ts";
-import { targetOf } from "../receive/head.ts";
+import { originFormOf } from "../receive/head.ts";
 import { Refusal } from "../refusal.ts";
 import type { Sender } from "../senders/sender.ts";
 import { readPublicUrl, signsUrl } from "../settings/sources.ts";
@@ -60,5 +60,5 @@ function bodyFor({ sender, type, body, idInBody }: Outgoing, id: string): Buffer
  */
 export function signedUrlFor(to: string, sender: Sender, environment: NodeJS.ProcessEnv): string {
   const publicUrl = signsUrl(sender) ? readPublicUrl(environment) : "";
-  return publicUrl === "" || to.startsWith(`${publicUrl}/`) ? to : `${publicUrl}${targetOf(to)}`;
+  return publicUrl === "" || to.startsWith(`${publicUrl}/`) ? to : `${publicUrl}${originFormOf(to)}`;
 }

@@ -20,13 +20,13 @@ import { help, type Order, readOrder } from "./order.ts";
 import { signedUrlFor, signOutgoing } from "./outgoing.ts";
 import { openProgress } from "./progress.ts";
 import { findSecret, findSender, findSigningKey } from "./secrets.ts";
-import { nameOf, type Outcome, openTally } from "./tally.ts";
+import { nameOf, openTally, type RequestOutcome } from "./tally.ts";
 
 /** Enough of an answer to see what it says. */
 const maxShownCharacters = 2000;
 
 /** Posts a delivery with this id once. @throws the signal's reason */
-type Shoot = (id: string, post: Post, signal: AbortSignal) => Promise<Outcome>;
+type Shoot = (id: string, post: Post, signal: AbortSignal) => Promise<RequestOutcome>;
 
 /**
  * @param write takes the text for stdout; the progress bar goes to stderr when that is a terminal
@@ -106,7 +106,7 @@ function testOf(order: Order, environment: NodeJS.ProcessEnv, now: () => Date): 
 // ---- Posting ----
 
 type Shot = {
-  readonly outcome: Outcome;
+  readonly outcome: RequestOutcome;
   readonly milliseconds: number;
   readonly bytes: number;
   readonly answer: string;

@@ -6,7 +6,7 @@
 import { STATUS_CODES } from "node:http";
 import { counted } from "./arguments.ts";
 
-export type Outcome = {
+export type RequestOutcome = {
   readonly isDelivered: boolean;
   /** null: there was no answer. */
   readonly statusCode: number | null;
@@ -15,7 +15,7 @@ export type Outcome = {
 };
 
 export type Tally = {
-  add(outcome: Outcome, milliseconds: number): void;
+  add(outcome: RequestOutcome, milliseconds: number): void;
   /** How many requests have ended. */
   readonly done: number;
   /** True when each of them was delivered. */
@@ -57,7 +57,7 @@ export function openTally(): Tally {
 }
 
 /** `200 OK`, or why there was no answer. */
-export function nameOf({ statusCode, error }: Outcome): string {
+export function nameOf({ statusCode, error }: RequestOutcome): string {
   return statusCode === null
     ? `no answer: ${error}`
     : `${statusCode} ${STATUS_CODES[statusCode] ?? ""}`.trim();

@@ -8,7 +8,7 @@
 
 import { OperatorError } from "../errors.ts";
 import { printable } from "../log.ts";
-import { targetOf } from "../receive/head.ts";
+import { originFormOf } from "../receive/head.ts";
 import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
 import { defaultSenders } from "../senders/default-path.ts";
@@ -75,7 +75,7 @@ type Secrets = Readonly<Record<Secret["age"], SecretText | undefined>>;
  * @returns the exit code
  * @throws OperatorError
  */
-export async function verify(
+export async function verifyCapture(
   argv: readonly string[],
   environment: NodeJS.ProcessEnv,
   write: (text: string) => void,
@@ -155,7 +155,7 @@ async function readHead(
 function urlOf({ target }: CapturedHead, sender: Sender, environment: NodeJS.ProcessEnv): string {
   if (!signsUrl(sender)) return "";
   const publicUrl = readPublicUrl(environment);
-  if (target !== undefined && publicUrl !== "") return `${publicUrl}${targetOf(target)}`;
+  if (target !== undefined && publicUrl !== "") return `${publicUrl}${originFormOf(target)}`;
   throw new OperatorError(
     `verify: ${sender.title} signs the URL; expected --url, or WEBHOOK_PUBLIC_URL and a request line`,
     2,

@@ -11,7 +11,7 @@ import { Refusal } from "../refusal.ts";
 import { type Answer, jsonAnswer, refusalAnswer } from "./answer.ts";
 import { type BodyBudget, readBody } from "./body.ts";
 import type { Connection } from "./connections.ts";
-import { checkHead, declaresBody, type Expectation, pathOf, targetOf } from "./head.ts";
+import { checkHead, declaresBody, type Expectation, originFormOf, pathOf } from "./head.ts";
 import { lingerAfterAnswer } from "./linger.ts";
 import { checkPath, healthPath } from "./route.ts";
 
@@ -87,7 +87,7 @@ export async function exchange(
   try {
     checkHead(request, expectation);
     if (state() === "stopping") throw new Refusal("stopping", "the receiver is shutting down");
-    const target = targetOf(url);
+    const target = originFormOf(url);
     const arrival = { method, path, target, headers, rawHeaders, readBody: readBodyOf, trail };
     answer = path === healthPath ? healthAnswer(method) : await toReceive(arrival, receive);
   } catch (thrown) {

@@ -33,12 +33,12 @@ export function checkHead(
 
 /** The path of a request target: origin-form, or absolute-form, which a server has to accept (RFC 9112 §3.2.2). */
 export function pathOf(target: string): string {
-  const path = targetOf(target).replace(/[?#].*$/s, "");
+  const path = originFormOf(target).replace(/[?#].*$/s, "");
   return path === "" ? "/" : path;
 }
 
-/** Path and query, without the scheme and host that absolute-form puts in front. */
-export function targetOf(target: string): string {
+/** Path and query (origin-form), without the scheme and host that absolute-form puts in front. */
+export function originFormOf(target: string): string {
   return target.replace(/^https?:\/\/[^/?#]*/i, "");
 }
 

@@ -11,8 +11,6 @@
  * A sender that signs by HMAC can also be described without code, in the same words: see `settings/custom-sender.ts`.
  */
 
-import type { FormUse } from "../signature/payload.ts";
-
 export type Sender = {
   /** In the path (`/webhook/<name>`) and, in capitals, in the variable (`WEBHOOK_SECRET_<NAME>`). */
   readonly name: string;
@@ -32,7 +30,7 @@ export type Sender = {
   readonly eventNames?: Readonly<Record<string, string>>;
   /** The delivery's id: all of these parts, the same on every retry of one delivery. None, or one missing: a random id. */
   readonly id: readonly PartText[];
-  /** How the sender uses forms (`payload.ts`); without it, every body is JSON, whatever its Content-Type says. */
+  /** How the sender uses forms (`signature/payload.ts`); without it, every body is JSON, whatever its Content-Type says. */
   readonly form?: FormUse;
   /** What an authentic payload must look like; anything else is answered 422. */
   readonly shape?: readonly Rule[];
@@ -47,6 +45,13 @@ export type Sender = {
   /** `never`, `unknown`, or when it sends again, in words. */
   readonly retries: string;
 };
+
+/**
+ * payload             a form whose first field, `payload`, holds JSON; anything else is JSON
+ * fields              a form's fields are the payload; what starts with `{` or `[` is JSON
+ * payload or fields   both
+ */
+export type FormUse = "payload" | "fields" | "payload or fields";
 
 /**
  * text            the text itself, as UTF-8

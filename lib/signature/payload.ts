@@ -10,13 +10,7 @@
  * signature itself there (Twilio, Mailgun, Microsoft Graph): their rows have a lower size limit.
  */
 import { Refusal } from "../refusal.ts";
-
-/**
- * payload             a form whose first field, `payload`, holds JSON; anything else is JSON
- * fields              a form's fields are the payload; what starts with `{` or `[` is JSON
- * payload or fields   both
- */
-export type FormUse = "payload" | "fields" | "payload or fields";
+import type { FormUse } from "../senders/sender.ts";
 
 /** More than any sender's form has. Node's parser takes a time that grows faster than their number. */
 const maxFormFields = 1000;

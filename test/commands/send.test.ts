@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES }
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { send } from "../../lib/commands/send.ts";
-import { verify } from "../../lib/commands/verify.ts";
+import { verifyCapture } from "../../lib/commands/verify.ts";
 import type { Sender } from "../../lib/senders/sender.ts";
 import { senders } from "../../lib/senders/table.ts";
 import { listenLocally, projectFolder, secret, type TestReceiver } from "../receiver.ts";
@@ -117,7 +117,7 @@ for (const sender of senders) {
     const verifying = { KEY: keys[sender.key].verify, WEBHOOK_PUBLIC_URL: publicUrl };
     const verdict = async (): Promise<string> => {
       let text = "";
-      await verify(args, verifying, (more) => {
+      await verifyCapture(args, verifying, (more) => {
         text += more;
       });
       return text;

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { show } from "../../lib/commands/show.ts";
+import type { FormUse } from "../../lib/senders/sender.ts";
 import { senders } from "../../lib/senders/table.ts";
-import type { FormUse } from "../../lib/signature/payload.ts";
 import { now, openFolder, run, setJob } from "./folder.ts";
 
 test("show has the delivery, its headers, its body and its jobs", async (t) => {

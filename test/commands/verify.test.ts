@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { verify } from "../../lib/commands/verify.ts";
+import { verifyCapture } from "../../lib/commands/verify.ts";
 import { senders } from "../../lib/senders/table.ts";
 import { projectFolder, secret } from "../receiver.ts";
 import { coversBody, flipByte, otherSecret, schemeOf, timeOf, vectorsOf } from "../senders/vectors.ts";
@@ -53,7 +53,7 @@ for (const sender of senders) {
         openFolder(t);
         writeHead(vector.headers);
         writeFileSync("body", vector.body);
-        const { exitCode, text } = await runToEnd(verify, usual, { [variable]: key });
+        const { exitCode, text } = await runToEnd(verifyCapture, usual, { [variable]: key });
         assert.equal(exitCode, 1);
         assert.ok(text.startsWith(`no: ${vector.refused}: `), text);
       });
@@ -65,19 +65,19 @@ for (const sender of senders) {
       openFolder(t);
       writeHead(vector.headers, "POST /webhook HTTP/1.1");
       writeFileSync("body", vector.body);
-      const good = await runToEnd(verify, args, { [variable]: key });
+      const good = await runToEnd(verifyCapture, args, { [variable]: key });
       // Some published answers are for texts such as "Hello, World!".
       if (/^[A-Z]/.test(vector.body) && !vector.body.includes("="))
         assert.match(good.text, /^no: body-not-json: .*\nthe signature itself is right\n$/);
       else assert.match(good.text, new RegExp(`^yes: signed with ${variable}\nevent  .+\nid     .+\n$`));
 
-      const bad = await runToEnd(verify, args, { [variable]: otherSecret(sender, vector) });
+      const bad = await runToEnd(verifyCapture, args, { [variable]: otherSecret(sender, vector) });
       assert.deepEqual(bad, { exitCode: 1, text: wrong });
 
       const scheme = schemeOf(sender, vector);
       if (!coversBody(scheme)) return;
       writeFileSync("body", flipByte(vector));
-      const tampered = await runToEnd(verify, args, { [variable]: key });
+      const tampered = await runToEnd(verifyCapture, args, { [variable]: key });
       assert.equal(tampered.exitCode, 1);
       assert.match(tampered.text, /^no: signature-mismatch: .*\n$/);
     });
@@ -87,7 +87,7 @@ for (const sender of senders) {
 test("a push that openssl has signed is authentic: event, id and secret are named", async (t) => {
   openFolder(t);
   writePush('{"ref":"refs/heads/main"}');
-  assert.deepEqual(await runToEnd(verify, ["github", ...files], { WEBHOOK_SECRET_GITHUB: secret }), {
+  assert.deepEqual(await runToEnd(verifyCapture, ["github", ...files], { WEBHOOK_SECRET_GITHUB: secret }), {
     exitCode: 0,
     text: "yes: signed with WEBHOOK_SECRET_GITHUB\nevent  push\nid     72d3162e-cc78-11e3-81ab-4c9367dc0958\n",
   });
@@ -107,7 +107,7 @@ test("a DER signature that openssl has made with a P-256 key is right for SendGr
   });
   writeFileSync("body", body);
   assert.equal(
-    await run(verify, ["sendgrid", ...files, "--at", "2023-11-14T22:14"], {
+    await run(verifyCapture, ["sendgrid", ...files, "--at", "2023-11-14T22:14"], {
       WEBHOOK_SECRET_SENDGRID: publicKey,
     }),
     `yes: signed with WEBHOOK_SECRET_SENDGRID\nevent  delivered\nid     ${createHash("sha256").update(body).digest("hex")}\n`,
@@ -118,10 +118,13 @@ test("the senders of /webhook use WEBHOOK_SECRET when they have no variable of t
   openFolder(t);
   writePush("{}");
   const environment = { WEBHOOK_SECRET: secret };
-  assert.match(await run(verify, ["github", ...files], environment), /^yes: signed with WEBHOOK_SECRET\n/);
+  assert.match(
+    await run(verifyCapture, ["github", ...files], environment),
+    /^yes: signed with WEBHOOK_SECRET\n/,
+  );
   const own = { ...environment, WEBHOOK_SECRET_GITHUB: "another-secret-of-its-own" };
-  assert.equal(await run(verify, ["github", ...files], own), wrong);
-  await assert.rejects(run(verify, ["gitea", ...files], environment), {
+  assert.equal(await run(verifyCapture, ["github", ...files], own), wrong);
+  await assert.rejects(run(verifyCapture, ["gitea", ...files], environment), {
     message:
       "WEBHOOK_SECRET_GITEA is not set: put the secret into it, or name another variable with --secret-from",
     exitCode: 2,
@@ -133,7 +136,7 @@ test("a source of another name has its own secret", async (t) => {
   writePush("{}");
   const environment = { WEBHOOK_SECRET: "another-secret-of-its-own", WEBHOOK_SECRET_GITHUB_ACME: secret };
   assert.match(
-    await run(verify, ["github-acme", ...files], environment),
+    await run(verifyCapture, ["github-acme", ...files], environment),
     /^yes: signed with WEBHOOK_SECRET_GITHUB_ACME\n/,
   );
 });
@@ -143,7 +146,7 @@ test("the previous secret is tried too, and named when it fits", async (t) => {
   writePush("{}");
   const environment = { WEBHOOK_SECRET: "the-secret-of-tomorrow", WEBHOOK_SECRET_PREVIOUS: secret };
   assert.match(
-    await run(verify, ["github", ...files], environment),
+    await run(verifyCapture, ["github", ...files], environment),
     /^yes: signed with WEBHOOK_SECRET_PREVIOUS, the previous secret\n/,
   );
 });
@@ -157,8 +160,11 @@ test("--secret-from names any variable, and the one before it", async (t) => {
     MINE_PREVIOUS: secret,
     WEBHOOK_SECRET: "neither-of-the-two",
   };
-  assert.match(await run(verify, args, { MINE: secret }), /^yes: signed with MINE\n/);
-  assert.match(await run(verify, args, both), /^yes: signed with MINE_PREVIOUS, the previous secret\n/);
+  assert.match(await run(verifyCapture, args, { MINE: secret }), /^yes: signed with MINE\n/);
+  assert.match(
+    await run(verifyCapture, args, both),
+    /^yes: signed with MINE_PREVIOUS, the previous secret\n/,
+  );
 });
 
 test("a sender that a variable describes is verified like one of the table", async (t) => {
@@ -170,7 +176,7 @@ test("a sender that a variable describes is verified like one of the table", asy
     WEBHOOK_SECRET_ACME: secret,
   };
   assert.match(
-    await run(verify, ["acme", ...files], environment),
+    await run(verifyCapture, ["acme", ...files], environment),
     /^yes: signed with WEBHOOK_SECRET_ACME\nevent {2}unknown\n/,
   );
 });
@@ -181,16 +187,16 @@ for (const lineBreak of ["\n", "\r\n"]) {
     openFolder(t);
     writePush("{}");
     writeFileSync("body", `{}${lineBreak}`);
-    const result = await runToEnd(verify, ["github", ...files], { WEBHOOK_SECRET: secret });
+    const result = await runToEnd(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret });
     assert.deepEqual(result, { exitCode: 1, text: wrong + hint });
   });
 
   test(`a body that was signed with the ${name} at its end is right with it, and only with it`, async (t) => {
     openFolder(t);
     writePush(`{}${lineBreak}`);
-    assert.match(await run(verify, ["github", ...files], { WEBHOOK_SECRET: secret }), /^yes: /);
+    assert.match(await run(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret }), /^yes: /);
     writeFileSync("body", "{}");
-    assert.equal(await run(verify, ["github", ...files], { WEBHOOK_SECRET: secret }), wrong);
+    assert.equal(await run(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret }), wrong);
   });
 }
 
@@ -198,7 +204,7 @@ test("a line break is no hint when the signature does not fit without it either"
   openFolder(t);
   writePush("{}", "another-secret-of-its-own");
   writeFileSync("body", "{}\n");
-  assert.equal(await run(verify, ["github", ...files], { WEBHOOK_SECRET: secret }), wrong);
+  assert.equal(await run(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret }), wrong);
 });
 
 const second = now.getTime() / 1000;
@@ -211,17 +217,17 @@ for (const [age, code, words] of [
     openFolder(t);
     writeStripe('{"id":"evt_1","type":"charge.failed"}', second - age);
     const environment = { WEBHOOK_SECRET_STRIPE: secret };
-    assert.deepEqual(await runToEnd(verify, ["stripe", ...files], environment), {
+    assert.deepEqual(await runToEnd(verifyCapture, ["stripe", ...files], environment), {
       exitCode: 1,
       text: `no: ${code}: ${words}\nthe signature itself is right\njudged at ${now.toISOString()}; ${late}\n`,
     });
     const at = new Date((second - age) * 1000).toISOString();
     assert.equal(
-      await run(verify, ["stripe", ...files, "--at", at], environment),
+      await run(verifyCapture, ["stripe", ...files, "--at", at], environment),
       "yes: signed with WEBHOOK_SECRET_STRIPE\nevent  charge.failed\nid     evt_1\n",
     );
     const wider = { ...environment, WEBHOOK_TOLERANCE_STRIPE: "301" };
-    assert.match(await run(verify, ["stripe", ...files], wider), /^yes: /);
+    assert.match(await run(verifyCapture, ["stripe", ...files], wider), /^yes: /);
   });
 }
 
@@ -229,10 +235,10 @@ test("a time 300 seconds old is right, and --at 1s makes it too old", async (t) 
   openFolder(t);
   writeStripe("{}", second - 300);
   const environment = { WEBHOOK_SECRET_STRIPE: secret };
-  assert.match(await run(verify, ["stripe", ...files], environment), /^yes: /);
+  assert.match(await run(verifyCapture, ["stripe", ...files], environment), /^yes: /);
   writeStripe("{}", second + 300);
   assert.match(
-    await run(verify, ["stripe", ...files, "--at", "1s"], environment),
+    await run(verifyCapture, ["stripe", ...files, "--at", "1s"], environment),
     /^no: timestamp-in-future: signed 301 seconds ahead/,
   );
 });
@@ -241,19 +247,22 @@ test("the line break's hint holds for a body whose time is over by now", async (
   openFolder(t);
   writeStripe("{}", second - 86_400);
   writeFileSync("body", "{}\n");
-  assert.equal(await run(verify, ["stripe", ...files], { WEBHOOK_SECRET_STRIPE: secret }), wrong + hint);
+  assert.equal(
+    await run(verifyCapture, ["stripe", ...files], { WEBHOOK_SECRET_STRIPE: secret }),
+    wrong + hint,
+  );
 });
 
 test("what is authentic and refused all the same: no JSON, and the wrong shape", async (t) => {
   openFolder(t);
   writePush("no JSON");
-  assert.deepEqual(await runToEnd(verify, ["github", ...files], { WEBHOOK_SECRET: secret }), {
+  assert.deepEqual(await runToEnd(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret }), {
     exitCode: 1,
     text: "no: body-not-json: 7 bytes are not JSON\nthe signature itself is right\n",
   });
   writeHead({ Authorization: `Bearer ${hmac("{}")}` });
   writeFileSync("body", "{}");
-  assert.deepEqual(await runToEnd(verify, ["messaging", ...files], { WEBHOOK_SECRET: secret }), {
+  assert.deepEqual(await runToEnd(verifyCapture, ["messaging", ...files], { WEBHOOK_SECRET: secret }), {
     exitCode: 1,
     text: "no: shape-invalid: these fields are not as documented: #/id, #/status\nthe signature itself is right\n",
   });
@@ -264,7 +273,7 @@ test("a signature that is missing, doubled or malformed has the reason of the lo
   writeFileSync("body", "{}");
   const reasonOf = async (head: string): Promise<string> => {
     writeFileSync("head.txt", head);
-    return run(verify, ["github", ...files], { WEBHOOK_SECRET: secret });
+    return run(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret });
   };
   const [missing, doubled, malformed] = [
     "no: signature-missing: expected one of these headers: x-hub-signature-256, x-decnet-signature, authorization\n",
@@ -283,7 +292,7 @@ test("an authentic handshake is a yes, and no event", async (t) => {
   writeHead({ "X-Slack-Request-Timestamp": String(second), "X-Slack-Signature": signature });
   writeFileSync("body", body);
   assert.match(
-    await run(verify, ["slack", ...files], { WEBHOOK_SECRET_SLACK: secret }),
+    await run(verifyCapture, ["slack", ...files], { WEBHOOK_SECRET_SLACK: secret }),
     /\nevent {2}none: a handshake, which reaches no handler\n/,
   );
 });
@@ -297,15 +306,15 @@ test("where the URL is signed, it is --url, or the public URL and the request li
   const withPublicUrl = { ...environment, WEBHOOK_PUBLIC_URL: "https://hooks.example.com/base" };
   writeFileSync("body", "{}");
   writeHead(headers);
-  assert.match(await run(verify, ["square", ...files, "--url", url], environment), /^yes: /);
-  assert.equal(await run(verify, ["square", ...files, "--url", `${url}/`], environment), wrong);
+  assert.match(await run(verifyCapture, ["square", ...files, "--url", url], environment), /^yes: /);
+  assert.equal(await run(verifyCapture, ["square", ...files, "--url", `${url}/`], environment), wrong);
   const message = "verify: Square signs the URL; expected --url, or WEBHOOK_PUBLIC_URL and a request line";
-  await assert.rejects(run(verify, ["square", ...files], withPublicUrl), { message, exitCode: 2 });
+  await assert.rejects(run(verifyCapture, ["square", ...files], withPublicUrl), { message, exitCode: 2 });
   writeHead(headers, "POST /webhook/square?a=%20b HTTP/1.1");
-  assert.match(await run(verify, ["square", ...files], withPublicUrl), /^yes: /);
-  await assert.rejects(run(verify, ["square", ...files], environment), { message, exitCode: 2 });
+  assert.match(await run(verifyCapture, ["square", ...files], withPublicUrl), /^yes: /);
+  await assert.rejects(run(verifyCapture, ["square", ...files], environment), { message, exitCode: 2 });
   writeHead(headers, "POST http://127.0.0.1:3010/webhook/square?a=%20b HTTP/1.1");
-  assert.match(await run(verify, ["square", ...files], withPublicUrl), /^yes: /);
+  assert.match(await run(verifyCapture, ["square", ...files], withPublicUrl), /^yes: /);
 });
 
 test("where the method is signed, it is --method, the request line's, or POST", async (t) => {
@@ -317,18 +326,18 @@ test("where the method is signed, it is --method, the request line's, or POST", 
   const environment = { WEBHOOK_SECRET_HUBSPOT: secret };
   writeFileSync("body", "{}");
   writeHead(headers);
-  assert.equal(await run(verify, args, environment), wrong);
-  assert.match(await run(verify, [...args, "--method", "PUT"], environment), /^yes: /);
+  assert.equal(await run(verifyCapture, args, environment), wrong);
+  assert.match(await run(verifyCapture, [...args, "--method", "PUT"], environment), /^yes: /);
   writeHead(headers, "PUT /webhook/hubspot HTTP/1.1");
-  assert.match(await run(verify, args, environment), /^yes: /);
-  assert.equal(await run(verify, [...args, "--method", "POST"], environment), wrong);
+  assert.match(await run(verifyCapture, args, environment), /^yes: /);
+  assert.equal(await run(verifyCapture, [...args, "--method", "POST"], environment), wrong);
 });
 
 test("an event and an id from outside can neither move the cursor nor forge a line", async (t) => {
   openFolder(t);
   writeStripe('{"id":"a\\nyes: b","type":"\\u001b[2J"}', second);
   assert.equal(
-    await run(verify, ["stripe", ...files], { WEBHOOK_SECRET_STRIPE: secret }),
+    await run(verifyCapture, ["stripe", ...files], { WEBHOOK_SECRET_STRIPE: secret }),
     "yes: signed with WEBHOOK_SECRET_STRIPE\nevent  \\u001b[2J\nid     a\\u000ayes: b\n",
   );
 });
@@ -336,7 +345,7 @@ test("an event and an id from outside can neither move the cursor nor forge a li
 test("a no shows neither the secret nor the signature that was expected", async (t) => {
   openFolder(t);
   writePush("{}", "another-secret-of-its-own");
-  const text = await run(verify, ["github", ...files], { WEBHOOK_SECRET: secret });
+  const text = await run(verifyCapture, ["github", ...files], { WEBHOOK_SECRET: secret });
   for (const hidden of [secret, hmac("{}"), Buffer.from(hmac("{}"), "hex").toString("base64")])
     assert.equal(text.includes(hidden), false);
 });
@@ -431,7 +440,7 @@ for (const [what, args, environment, message] of refusals) {
   test(`verify with ${what} is wrong usage`, async (t) => {
     openFolder(t);
     writePush("{}");
-    await assert.rejects(run(verify, args, environment), { message, exitCode: 2 });
+    await assert.rejects(run(verifyCapture, args, environment), { message, exitCode: 2 });
   });
 }
 
@@ -440,21 +449,21 @@ test("heads of 64 KiB are read, and bodies as large as the sender's may be; one 
   writePush("{}");
   const environment = { WEBHOOK_SECRET: secret };
   truncateSync("head.txt", 64 * 1024 + 1);
-  await assert.rejects(run(verify, ["github", ...files], environment), {
+  await assert.rejects(run(verifyCapture, ["github", ...files], environment), {
     message: "head.txt holds more than 65536 bytes",
   });
   truncateSync("head.txt", 64 * 1024);
-  await assert.rejects(run(verify, ["github", ...files], environment), { message: /NUL/ });
+  await assert.rejects(run(verifyCapture, ["github", ...files], environment), { message: /NUL/ });
   const json = JSON.stringify({ value: [{ clientState: secret }] });
   const graph = { WEBHOOK_SECRET_MICROSOFT_GRAPH: secret };
   writePush(json.padEnd(1024 * 1024));
-  assert.match(await run(verify, ["microsoft-graph", ...files], graph), /^yes: /);
+  assert.match(await run(verifyCapture, ["microsoft-graph", ...files], graph), /^yes: /);
   truncateSync("body", 1024 * 1024 + 1);
-  await assert.rejects(run(verify, ["microsoft-graph", ...files], graph), {
+  await assert.rejects(run(verifyCapture, ["microsoft-graph", ...files], graph), {
     message: "body holds more than 1048576 bytes",
   });
   truncateSync("body", 256 * 1024 * 1024 + 1);
-  await assert.rejects(run(verify, ["gitea", ...files], { WEBHOOK_SECRET_GITEA: secret }), {
+  await assert.rejects(run(verifyCapture, ["gitea", ...files], { WEBHOOK_SECRET_GITEA: secret }), {
     message: "body holds more than 268435456 bytes",
   });
 });
@@ -485,7 +494,7 @@ test("as a program: the body from stdin, the secret from .env, the exit code say
 
 test("verify --help says how it is used", async (t) => {
   openFolder(t);
-  const { exitCode, text } = await runToEnd(verify, ["--help"]);
+  const { exitCode, text } = await runToEnd(verifyCapture, ["--help"]);
   assert.equal(exitCode, 0);
   assert.match(text, /^verify: .*\n\nUsage: tsx webhook-receiver\.ts verify SENDER .*--env-file FILE .*\n$/s);
 });

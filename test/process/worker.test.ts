@@ -13,8 +13,8 @@ import type { Handlers } from "../../lib/process/handlers.ts";
 import { readyHandlers } from "../../lib/process/loader.ts";
 import { openWorker } from "../../lib/process/worker.ts";
 import { Refusal } from "../../lib/refusal.ts";
+import type { FormUse } from "../../lib/senders/sender.ts";
 import type { WebhookEvent } from "../../lib/signature/event.ts";
-import type { FormUse } from "../../lib/signature/payload.ts";
 import { type Line, parseLines } from "../receiver.ts";
 
 /** Something that is counted, and can be waited for. */

@@ -9,7 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
-import type { FormUse } from "../../signature/payload.ts";
+import type { FormUse } from "../../senders/sender.ts";
 
 /** A delivery on its way in, with the jobs that it brings. */
 export type Incoming = {

@@ -5,7 +5,7 @@
  * all deliveries go through the index on the time of arrival, which holds everything that is filtered by.
  */
 import type { DatabaseSync } from "node:sqlite";
-import type { FormUse } from "../../signature/payload.ts";
+import type { FormUse } from "../../senders/sender.ts";
 
 export const states = ["pending", "running", "done", "dead"] as const;
 export type State = (typeof states)[number];
