@@ -8,6 +8,7 @@ import { constants } from "node:os";
 import type { Command } from "./commands/command.ts";
 import { OperatorError, quoted } from "./errors.ts";
 import { type Log, openLog, stackOf } from "./log.ts";
+import { findBlame } from "./process/blame.ts";
 import { loadHandlers, type ReadyHandlers } from "./process/loader.ts";
 import { readSettings, type Settings } from "./settings/settings.ts";
 import { firstDelivery } from "./welcome.ts";
@@ -71,9 +72,10 @@ async function startReceiver(openReceiver: OpenReceiver): Promise<void> {
   const { settings } = request;
   const log = openLog(settings.logFormat);
   process.on("exit", log.flush);
-  endOnUncaught(log);
   let receiver: Receiver | undefined;
-  hearSignals(log, async () => (await receiver?.stop()) ?? true);
+  const stop = async () => (await receiver?.stop()) ?? true;
+  endOnStray(log, stop);
+  hearSignals(log, stop);
   receiver = await openReceiver(settings, await loadHandlers(settings.handlersFile), log);
   const port = await receiver.listen();
   log.flush();
@@ -105,10 +107,21 @@ function hearSignals(log: Log, stop: () => Promise<boolean>): void {
   }
 }
 
-/** After an exception that nobody caught the state is unknown: say why, and end, so that a manager restarts us. */
-function endOnUncaught(log: Log): void {
-  process.on("uncaughtException", (thrown) => {
-    log.error("uncaught exception", { stack: stackOf(thrown) });
+/**
+ * An error that nobody caught fails the job of the handler that it belongs to. When it belongs to none, the state of the
+ * program is unknown: what is in flight is answered, and it ends, so that a manager starts it again.
+ */
+function endOnStray(log: Log, stop: () => Promise<boolean>): void {
+  let isEnding = false;
+  async function onStray(what: string, thrown: unknown): Promise<void> {
+    if (findBlame(thrown)) return;
+    log.error(what, { stack: stackOf(thrown) });
+    log.flush();
+    if (isEnding) return;
+    isEnding = true;
+    await stop().catch(() => false);
     process.exit(1);
-  });
+  }
+  process.on("uncaughtException", (thrown) => void onStray("uncaught exception", thrown));
+  process.on("unhandledRejection", (thrown) => void onStray("unhandled rejection", thrown));
 }

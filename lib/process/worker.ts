@@ -13,6 +13,7 @@ import { type Log, stackOf } from "../log.ts";
 import { splitTypes, type WebhookEvent } from "../signature/event.ts";
 import { parsePayload } from "../signature/payload.ts";
 import { backoffMilliseconds } from "./backoff.ts";
+import { withBlame } from "./blame.ts";
 import { Hopeless, Postponed } from "./failure.ts";
 import type { ReadyHandler, ReadyHandlers } from "./loader.ts";
 
@@ -111,7 +112,9 @@ export function openWorker(
     const failure =
       job.attempt > limit
         ? { thrown: new Error("ended the process in its last attempt") }
-        : await shown(job.handler, () => call(handler, job, controller, bound));
+        : await shown(job.handler, () =>
+            call(handler, job, controller, bound, (thrown) => failLater(job, thrown, bound)),
+          );
     if (isStopping && controller.signal.aborted && failure !== undefined) return; // given back by stop()
 
     const now = Date.now();
@@ -132,6 +135,14 @@ export function openWorker(
       stack: error,
     });
     return finish(job, { state: "pending", error, nextAttemptAt: now + delay }, now, bound);
+  }
+
+  /** A promise that the handler has not awaited was rejected after it had returned: the job was not done after all. */
+  function failLater(job: Job, thrown: unknown, bound: Log): void {
+    const error = `not awaited: ${stackOf(thrown)}`.slice(0, maxErrorCharacters);
+    bound.error("a handler's work failed after it had returned: is an await missing?", { stack: error });
+    const nextAttemptAt = Date.now() + backoffMilliseconds(job.attempt, Math.random());
+    void guard(() => store.failDone(job.job, error, nextAttemptAt));
   }
 
   async function shown<Result>(handler: string, work: () => Promise<Result>): Promise<Result> {
@@ -186,29 +197,48 @@ export function openWorker(
   return { poke, stop };
 }
 
-/** Calls the handler. @returns what it threw (which may be anything), or undefined */
+/** A handler past its time limit is named again this often. */
+const overrunMilliseconds = 60_000;
+
+/**
+ * Calls the handler and waits until it has really ended, also past its time limit: its place and its order key stay taken,
+ * so it never runs beside itself.
+ * @param failLater told what goes astray after the handler has returned
+ * @returns what it threw (which may be anything), or undefined
+ */
 async function call(
   { handle, timeoutSeconds }: ReadyHandler,
   job: Job,
   controller: AbortController,
   log: Log,
+  failLater: (thrown: unknown) => void,
 ): Promise<{ thrown: unknown } | undefined> {
-  const { promise: timedOut, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const error = new Error(`timed out after ${timeoutSeconds} s`);
-    controller.abort(error);
-    reject(error);
-  }, timeoutSeconds * 1000);
-  timer.unref(); // it alone keeps no process alive
+  const startedAt = performance.now();
+  const { promise: strayed, reject } = Promise.withResolvers<never>();
+  strayed.catch(() => {});
+  let blame: (thrown: unknown) => void = reject;
+  let timedOut: Error | undefined;
+  const isLate = (): void => {
+    timedOut ??= new Error(`timed out after ${timeoutSeconds} s`);
+    controller.abort(timedOut);
+    const seconds = Math.round((performance.now() - startedAt) / 1000);
+    log.warn("the handler is past its time limit and has not ended: its place stays taken", { seconds });
+    timer = setTimeout(isLate, overrunMilliseconds).unref();
+  };
+  let timer = setTimeout(isLate, timeoutSeconds * 1000).unref(); // it alone keeps no process alive
   try {
     const { signal } = controller;
     const context = { attempt: job.attempt, receivedAt: new Date(job.receivedAt), signal, log };
-    // A handler that never returns is left behind when its time is up.
-    await Promise.race([timedOut, (async () => handle(eventOf(job), context))()]);
-    return undefined;
+    const handled = withBlame(
+      (thrown) => blame(thrown),
+      async () => handle(eventOf(job), context),
+    );
+    await Promise.race([strayed, handled]);
+    return timedOut === undefined ? undefined : { thrown: timedOut };
   } catch (thrown) {
-    return { thrown };
+    return { thrown: timedOut ?? thrown };
   } finally {
+    blame = failLater;
     clearTimeout(timer);
   }
 }

@@ -357,7 +357,10 @@ test("one handler that fails does not run the other one again", async (t) => {
 describe("whatever a handler does, its job does not get lost", () => {
   const cyclic = new AggregateError([]);
   cyclic.errors.push(cyclic);
-  const kinds: Record<string, { handle: () => unknown; error: RegExp }> = {
+  const kinds: Record<
+    string,
+    { handle: (event: unknown, context: { signal: AbortSignal }) => unknown; error: RegExp }
+  > = {
     "throws at once": {
       handle: () => assert.fail("at once"),
       error: /^AssertionError \[ERR_ASSERTION\]: at once\n {4}at /,
@@ -366,7 +369,11 @@ describe("whatever a handler does, its job does not get lost", () => {
     "throws a string": { handle: () => raise("words"), error: /words/ },
     "throws undefined": { handle: () => raise(undefined), error: /undefined/ },
     "rejects with null": { handle: () => Promise.reject(null), error: /null/ },
-    "never returns": { handle: () => never, error: /^Error: timed out after 0\.2 s\n/ },
+    "returns only when its time is up": {
+      handle: (_: unknown, { signal }: { signal: AbortSignal }) =>
+        new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve())),
+      error: /^Error: timed out after 0\.2 s\n/,
+    },
     "throws an error without a stack": {
       handle: () => raise(Object.assign(new Error("bare"), { stack: undefined })),
       error: /^Error: bare$/,
@@ -427,7 +434,7 @@ test("when its time is up the signal is aborted, and the handler tried again", a
       handle: (_, { attempt, signal }) => {
         if (attempt === 2) return;
         signal.addEventListener("abort", () => reasons.add(signal.reason));
-        return never;
+        return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
       },
     }),
   );
@@ -439,6 +446,35 @@ test("when its time is up the signal is aborted, and the handler tried again", a
     work.finished.items.map(({ how }) => how.state),
     ["pending", "done"],
   );
+  await work.end();
+});
+
+test("a handler that does not end keeps its place and its order key, and the log says for how long", async (t) => {
+  const { promise, resolve: end } = Promise.withResolvers<void>();
+  const ran = openTally<string>();
+  const work = await openWork(t, {
+    push: {
+      timeoutSeconds: 0.1,
+      retries: 0,
+      handle: ({ id }) => {
+        ran.add(id);
+        return id === "1" ? promise : undefined;
+      },
+    },
+  });
+  await work.accept("1", ["push"], "key");
+  await work.accept("2", ["push"], "key");
+  await work.accept("3", ["push"]);
+  work.worker.poke();
+  await work.finished.reaches(1);
+  await work.beats.reaches(work.beats.items.length + 2);
+  assert.deepEqual(ran.items, ["1", "3"]); // the second one of its key waits
+  const late = work.lines().find(({ message }) => String(message).includes("past its time limit"));
+  assert.deepEqual([late?.level, late?.handler, late?.id, late?.seconds], ["warn", "push", "1", 0]);
+  end();
+  await work.finished.reaches(3);
+  assert.deepEqual(ran.items, ["1", "3", "2"]);
+  assert.equal(work.finished.items.find(({ job }) => job === 1)?.how.state, "dead");
   await work.end();
 });
 

@@ -250,8 +250,10 @@ describe("a receiver whose handler is such a command", { concurrency: true }, ()
       `import { run } from ${JSON.stringify(lib)};
       export const handlers = {
         push: run(${JSON.stringify(script)}),
-        crash: () => { setImmediate(() => { throw new Error("on purpose"); }); },
-      };\n`,
+        crash: () => { isCrashing = true; },
+      };
+      let isCrashing = false;
+      setInterval(() => { if (isCrashing) throw new Error("on purpose"); }, 20).unref();\n`,
     );
     const program = await startProgram({ folder, args: ["--handlers", "mine.ts"] });
     t.after(() => program.child.kill("SIGKILL"));

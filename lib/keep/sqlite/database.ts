@@ -89,6 +89,8 @@ const steps: readonly string[] = [
     received_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX old_deliveries_received ON old_deliveries (received_at);
+  -- For how long its handler has put the job off, in milliseconds: a time further ahead is a clock's mistake.
+  ALTER TABLE jobs ADD COLUMN postponed_by INTEGER NOT NULL DEFAULT 0;
   `,
 ];
 

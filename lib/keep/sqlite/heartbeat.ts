@@ -7,7 +7,7 @@
  * It beats in the thread that owns the database: a handler that holds the event loop stops nothing here, and its job is
  * not run a second time. A beat is a counter and no time, so clocks that differ do not matter.
  */
-import { type Inbox, longestDelayMilliseconds } from "./inbox.ts";
+import type { Inbox } from "./inbox.ts";
 
 export const beatMilliseconds = 1000;
 /** A receiver whose beat has not changed over this many looks is dead: some 5 seconds. */
@@ -21,7 +21,7 @@ export function openHeartbeat(owner: string): (inbox: Inbox, now: number) => num
   const seen = new Map<string, { beat: number; looks: number }>();
   return (inbox, now) => {
     inbox.beat(owner, now);
-    inbox.pullBack(now + longestDelayMilliseconds);
+    inbox.pullBack(now);
     let freed = 0;
     for (const other of inbox.otherBeats(owner)) {
       const before = seen.get(other.owner);

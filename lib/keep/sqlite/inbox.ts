@@ -58,7 +58,7 @@ export type Finish =
  */
 export const inLine = Number.MAX_SAFE_INTEGER;
 
-/** No job waits longer than this for its next attempt. */
+/** No job waits longer than this for its next attempt, unless its handler has postponed it for longer. */
 export const longestDelayMilliseconds = 3_600_000;
 
 export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
@@ -126,8 +126,11 @@ export function openInbox(database: DatabaseSync) {
   const callNext = database.prepare(`
     UPDATE jobs SET next_attempt_at = ? WHERE next_attempt_at = ? AND number = (
       SELECT min(number) FROM jobs WHERE handler = ? AND order_key = ? AND state IN ('pending', 'running'))`);
+  const failDone = database.prepare(`
+    UPDATE jobs SET state = 'pending', last_error = ?, next_attempt_at = ?, finished_at = NULL
+    WHERE number = ? AND state = 'done'`);
   const postponeJob = database.prepare(`
-    UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, owner = NULL
+    UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, postponed_by = ?, owner = NULL
     WHERE number = ? AND state = 'running' AND owner = ?`);
   const releaseJobs = database.prepare(`
     UPDATE jobs SET state = 'pending', owner = NULL, attempts = attempts - 1 WHERE state = 'running' AND owner = ?`);
@@ -135,7 +138,8 @@ export function openInbox(database: DatabaseSync) {
     INSERT INTO receivers (owner, beat, beat_at) VALUES (?, 1, ?)
     ON CONFLICT (owner) DO UPDATE SET beat = beat + 1, beat_at = excluded.beat_at`);
   const pullBack = database.prepare(`
-    UPDATE jobs SET next_attempt_at = ? WHERE state = 'pending' AND next_attempt_at > ? AND next_attempt_at < ${inLine}`);
+    UPDATE jobs SET next_attempt_at = ? + max(postponed_by, ${longestDelayMilliseconds})
+    WHERE state = 'pending' AND next_attempt_at > ? AND next_attempt_at < ${inLine} AND next_attempt_at > ? + postponed_by`);
   const readBeats = database.prepare("SELECT owner, beat FROM receivers WHERE owner <> ?");
   const removeReceiver = database.prepare("DELETE FROM receivers WHERE owner = ?");
   // Attempts stay counted: a handler that ends the process again and again must become dead some day.
@@ -204,7 +208,9 @@ export function openInbox(database: DatabaseSync) {
     /** @returns false when the job is not this owner's any more */
     finish(owner: string, job: number, finish: Finish, now: number): boolean {
       if (finish.state === "postponed")
-        return Number(postponeJob.run(finish.nextAttemptAt, job, owner).changes) > 0;
+        return (
+          Number(postponeJob.run(finish.nextAttemptAt, finish.nextAttemptAt - now, job, owner).changes) > 0
+        );
       const error = "error" in finish ? finish.error : null;
       const nextAttemptAt = finish.state === "pending" ? finish.nextAttemptAt : null;
       const finishedAt = finish.state === "pending" ? null : now;
@@ -224,9 +230,14 @@ export function openInbox(database: DatabaseSync) {
       writeBeat.run(owner, now);
     },
 
-    /** A clock that was ahead for a while has set times that no delay reaches: they come down to `latest`. */
-    pullBack(latest: number): void {
-      pullBack.run(latest, latest);
+    /** A clock that was ahead for a while has set times that no delay reaches: they come down to the longest one. */
+    pullBack(now: number): void {
+      pullBack.run(now, now + longestDelayMilliseconds, now);
+    },
+
+    /** The work of a job went wrong after it had been marked as done: it is tried again. */
+    failDone(job: number, error: string, nextAttemptAt: number): void {
+      failDone.run(error, nextAttemptAt, job);
     },
 
     /** The beats of the other receivers: who has the same beat for long has stopped. */

@@ -71,6 +71,7 @@ const methods = [
   "release",
   "beat",
   "pullBack",
+  "failDone",
   "otherBeats",
   "bury",
   "leftover",

@@ -16,6 +16,7 @@ export const openStore: typeof realOpenStore = async () => ({
   quarantine: async () => true,
   removeBefore: async () => 0,
   pullBack: async () => {},
+  failDone: async () => {},
   owner: "nobody",
   onFreedJobs: () => {},
   showRunning: () => {},
