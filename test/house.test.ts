@@ -108,6 +108,39 @@ test("an import that points up or aside is seen in whatever form it is written",
   assert.deepEqual(seen("lib/log.ts", 'import { errorLine } from "./errors.ts";'), []);
 });
 
+/** The files of a circle of imports, or none. */
+function circleIn(of: readonly Source[]): string[] {
+  const targets = new Map(
+    of.map(({ file, text }) => [
+      file,
+      importsOf(text).map((specifier) => posix.join(posix.dirname(file), specifier)),
+    ]),
+  );
+  const finished = new Set<string>();
+  function follow(file: string, way: readonly string[]): string[] {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+    if (finished.has(file)) return [];
+    for (const target of targets.get(file) ?? []) {
+      const circle = follow(target, [...way, file]);
+      if (circle.length > 0) return circle;
+    }
+    finished.add(file);
+    return [];
+  }
+  return of.map(({ file }) => follow(file, [])).find((circle) => circle.length > 0) ?? [];
+}
+
+test("no file imports itself, by whatever way", () => {
+  assert.deepEqual(circleIn(sources), []);
+  const first = { file: "lib/keep/a.ts", text: 'import { b } from "./b.ts";' };
+  const second = { file: "lib/keep/b.ts", text: 'import type { A } from "./a.ts";' };
+  assert.deepEqual(circleIn([...sources, first, second]), [
+    "lib/keep/a.ts",
+    "lib/keep/b.ts",
+    "lib/keep/a.ts",
+  ]);
+});
+
 test("a file imports Node's own modules and its neighbours, nothing else", () => {
   const others = sources.flatMap(({ file, text }) =>
     importsOf(text)

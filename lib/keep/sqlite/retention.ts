@@ -6,7 +6,6 @@ import type { DatabaseSync } from "node:sqlite";
 import { errorLine } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { deliveryKey } from "./inbox.ts";
-import type { Store } from "./store.ts";
 
 /** So few that no step holds anybody up. */
 export const retentionStepRows = 200;
@@ -87,7 +86,7 @@ export function steadyClock(
 
 /** Removes what is older than `keepSeconds` while the receiver runs: step by step while there is much, else each minute. */
 export function startRetention(
-  store: Store,
+  inbox: { removeBefore(time: number): Promise<number> },
   keepSeconds: number,
   log: Log,
   lastBeatAt: number | null = null,
@@ -97,7 +96,7 @@ export function startRetention(
   async function step(): Promise<void> {
     let removed = 0;
     try {
-      removed = await store.removeBefore(now() - keepSeconds * 1000);
+      removed = await inbox.removeBefore(now() - keepSeconds * 1000);
     } catch (thrown) {
       log.warn("old deliveries could not be removed", { why: errorLine(thrown) });
     }
