@@ -184,20 +184,23 @@ test("the map names every room", () => {
   for (const room of rooms) assert.match(firstCells, new RegExp(`\\b${room}\\b`), room);
 });
 
-/** What the first sitting has to come down to, and the files that are not there yet: these may not grow. */
 const maxFileLines = 180;
-const longerFiles = new Map([
-  ["receive/body.ts", 208],
-  ["signature/verify.ts", 309],
-  ["keep/sqlite/database.ts", 206],
-  ["keep/sqlite/inbox.ts", 250],
-]);
-const maxSittingLines = 1815;
+const maxSittingLines = 1200;
+/** These do not keep to the limit yet. When the list is empty, the sitting is what it should be. */
+const tooLongYet = [
+  "receive/body.ts",
+  "signature/verify.ts",
+  "keep/sqlite/database.ts",
+  "keep/sqlite/inbox.ts",
+];
 
-test("the first sitting is short, and so is each of its files", () => {
-  const { files } = readSitting();
-  const tooLong = [...files].filter(([name, lines]) => lines > (longerFiles.get(name) ?? maxFileLines));
-  assert.deepEqual(tooLong, []);
-  const all = [...files.values()].reduce((sum, lines) => sum + lines, 0);
-  assert.ok(all <= maxSittingLines, `${all} lines`);
+test("no file of the first sitting has more than 180 lines, but for those that are named here", () => {
+  const tooLong = [...readSitting().files].filter(([, lines]) => lines > maxFileLines);
+  assert.deepEqual(tooLong.map(([name]) => name).sort(), tooLongYet.sort());
+});
+
+test("the first sitting has at most 1,200 lines, without the files that are too long yet", () => {
+  const counted = [...readSitting().files].filter(([name]) => !tooLongYet.includes(name));
+  const all = counted.reduce((sum, [, lines]) => sum + lines, 0);
+  assert.ok(all > 0 && all <= maxSittingLines, `${all} lines`);
 });
