@@ -34,7 +34,7 @@ import {
 } from "./lib/receive/verification-request.ts";
 import { Refusal } from "./lib/refusal.ts";
 import type { Settings } from "./lib/settings/settings.ts";
-import { readClaim } from "./lib/signature/verify.ts";
+import { readClaim } from "./lib/signature/claim.ts";
 import { start } from "./lib/start.ts";
 import { logLeftover, logWelcome } from "./lib/welcome.ts";
 

@@ -8,7 +8,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import { maxHeaderFields } from "../receive/head.ts";
-import type { Head } from "../signature/verify.ts";
+import type { Head } from "../signature/claim.ts";
 
 /** Four times what Node's server takes for a head, for the lines that `curl -v` writes besides. */
 export const maxCaptureBytes = 64 * 1024;

@@ -7,8 +7,9 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorLine, OperatorError } from "../errors.ts";
+import type { Incoming, Outcome } from "../keep/sqlite/accept.ts";
 import { transaction } from "../keep/sqlite/database.ts";
-import { type Inbox, type Incoming, type Outcome, openInbox } from "../keep/sqlite/inbox.ts";
+import { type Inbox, openInbox } from "../keep/sqlite/inbox.ts";
 import {
   findQuarantined,
   isReceiverAlive,
@@ -23,8 +24,8 @@ import { answerSigned } from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
 import { readSettings } from "../settings/settings.ts";
 import { authenticate } from "../signature/authenticate.ts";
+import { type Head, readClaim } from "../signature/claim.ts";
 import type { Source } from "../signature/source.ts";
-import { type Head, readClaim } from "../signature/verify.ts";
 import { handlerFlags, handlersHelp, isoTime, parseCommand, readFiles, withInbox } from "./arguments.ts";
 import type { ExitCode } from "./command.ts";
 

@@ -6,7 +6,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { OperatorError, quoted } from "../errors.ts";
-import { inLine } from "../keep/sqlite/inbox.ts";
+import { inLine } from "../keep/sqlite/accept.ts";
 import {
   namedDeliveries,
   readDelivery,

@@ -3,15 +3,16 @@
  */
 
 import { errorLine } from "../errors.ts";
-import type { Outcome } from "../keep/sqlite/inbox.ts";
+import type { Outcome } from "../keep/sqlite/accept.ts";
 import { maxQuarantinedBodyBytes, quarantineGate } from "../keep/sqlite/quarantine.ts";
 import type { Store } from "../keep/sqlite/store.ts";
 import type { Log } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import { type Authentic, authenticate } from "../signature/authenticate.ts";
+import type { Claim } from "../signature/claim.ts";
 import type { WebhookEvent } from "../signature/event.ts";
 import type { ReadySender } from "../signature/ready.ts";
-import type { Claim, Delivery } from "../signature/verify.ts";
+import type { Delivery } from "../signature/verify.ts";
 import { jobsFor, type ReadyHandlers } from "./loader.ts";
 import type { JobWorker } from "./worker.ts";
 

@@ -11,7 +11,7 @@ import { openBatch } from "../batch.ts";
 import type { Log } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import { rawAnswer, refusalAnswer } from "./answer.ts";
-import { type BodyLimits, openBodyBudget } from "./body.ts";
+import { type BodyLimits, openBodyBudget } from "./body-budget.ts";
 import { type Connection, openConnections, type Places } from "./connections.ts";
 import { exchange, logAnswer, type Receive, type Shared } from "./exchange.ts";
 import { gateRequests } from "./gate.ts";

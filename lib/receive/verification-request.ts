@@ -9,12 +9,13 @@ import { createHmac, type KeyObject } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 import type { FixedAnswer, Handshake } from "../senders/sender.ts";
 import { variableFor } from "../settings/sources.ts";
+import type { Head } from "../signature/claim.ts";
 import type { WebhookEvent } from "../signature/event.ts";
 import { fieldAt } from "../signature/field.ts";
 import { formFields } from "../signature/payload.ts";
 import { carriesSignature } from "../signature/signature-header.ts";
 import type { Source } from "../signature/source.ts";
-import { type Delivery, type Head, isSameToken } from "../signature/verify.ts";
+import { type Delivery, isSameToken } from "../signature/verify.ts";
 import { type Answer, emptyAnswer, jsonAnswer, textAnswer } from "./answer.ts";
 
 type Echo = Extract<Handshake, { kind: "echo" }>;

@@ -3,8 +3,11 @@
  *
  * What goes before it is HTTP (which source, how long, read the body) and what comes after it is the inbox.
  */
+
+import type { Claim } from "./claim.ts";
 import { readEvent, type WebhookEvent } from "./event.ts";
-import { type Claim, type Delivery, hmacsInSlices, verify } from "./verify.ts";
+import { hmacsInSlices } from "./hmac-slices.ts";
+import { type Delivery, verify } from "./verify.ts";
 
 /** The body is verified in one go up to this size: 1 MB takes some 2 ms. */
 const maxAtOnceBytes = 1024 * 1024;

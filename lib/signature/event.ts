@@ -6,10 +6,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import type { Rule } from "../senders/sender.ts";
 import { fieldAt, fieldsAt } from "./field.ts";
 import { digestOf, firstOf, type Material, type Part } from "./part.ts";
 import { parsePayload } from "./payload.ts";
+import { checkShape } from "./shape.ts";
 import type { Delivery } from "./verify.ts";
 
 export type WebhookEvent = {
@@ -130,44 +130,4 @@ function checkedName(name: string | undefined): string | undefined {
 function tooLong(why: string): Refusal {
   const detail = `Event type and delivery id should have at most ${maxNameLength} characters, and a batch at most ${maxTypes} types`;
   return new Refusal("shape-invalid", why, { faults: [{ pointer: "#/", detail }] });
-}
-
-function checkShape(rules: readonly Rule[], payload: unknown): void {
-  const faults = rules.flatMap((rule) => {
-    const value = fieldAt(payload, rule.field);
-    if (value === undefined && !rule.required) return [];
-    const expected = value === undefined ? "Field required" : expectation(rule, value);
-    return expected === undefined ? [] : [{ pointer: `#/${rule.field}`, detail: expected }];
-  });
-  if (faults.length === 0) return;
-  const fields = faults.map((fault) => fault.pointer).join(", ");
-  throw new Refusal("shape-invalid", `these fields are not as documented: ${fields}`, { faults });
-}
-
-/** What the rule expected, in the words messaging-sdk's users know; undefined when the value will do. */
-function expectation(rule: Rule, value: unknown): string | undefined {
-  if ("oneOf" in rule) {
-    const isOne = typeof value === "string" && rule.oneOf.includes(value);
-    return isOne ? undefined : `Input should be ${listed(rule.oneOf)}`;
-  }
-  if (rule.is === "date-time") {
-    return isDateTime(value) ? undefined : "Input should be an ISO 8601 date and time";
-  }
-  return typeof value === "string" && value !== "" ? undefined : "Input should be a non-empty string";
-}
-
-/** `"queued", "delivered" or "failed"` */
-function listed(texts: readonly string[]): string {
-  const quoted = texts.map((text) => JSON.stringify(text));
-  return `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
-}
-
-/** A date and a time of day as in RFC 3339 §5.6, where ISO 8601 leaves the zone away too. No 30 February. */
-export function isDateTime(value: unknown): value is string {
-  if (typeof value !== "string") return false;
-  const match =
-    /^(\d{4}-\d\d-\d\d)[T ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/i.exec(value);
-  if (match === null) return false;
-  const day = new Date(`${match[1]}T00:00:00Z`);
-  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(match[1] ?? "");
 }

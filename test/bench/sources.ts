@@ -7,7 +7,8 @@
 import { readFileSync } from "node:fs";
 import { sourceAt } from "../../lib/receive/route.ts";
 import { readSources } from "../../lib/settings/sources.ts";
-import { readClaim, verify } from "../../lib/signature/verify.ts";
+import { readClaim } from "../../lib/signature/claim.ts";
+import { verify } from "../../lib/signature/verify.ts";
 import { secret, sign, startProgram } from "../receiver.ts";
 
 const rounds = 15;

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { TestContext } from "node:test";
+import type { Incoming } from "../../lib/keep/sqlite/accept.ts";
 import { openDatabase } from "../../lib/keep/sqlite/database.ts";
-import { type Inbox, type Incoming, openInbox } from "../../lib/keep/sqlite/inbox.ts";
+import { type Inbox, openInbox } from "../../lib/keep/sqlite/inbox.ts";
 
 type Command = (
   argv: readonly string[],

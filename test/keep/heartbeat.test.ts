@@ -1,8 +1,9 @@
 /** The hearts of several receivers on one file, with the time passed in. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inLine } from "../../lib/keep/sqlite/accept.ts";
 import { openHeartbeat } from "../../lib/keep/sqlite/heartbeat.ts";
-import { inLine, longestDelayMilliseconds, openInbox } from "../../lib/keep/sqlite/inbox.ts";
+import { longestDelayMilliseconds, openInbox } from "../../lib/keep/sqlite/inbox.ts";
 import { openHeld } from "./held.ts";
 
 function openEmpty() {

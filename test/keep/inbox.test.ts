@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { type Incoming, inLine, openInbox } from "../../lib/keep/sqlite/inbox.ts";
+import { type Incoming, inLine } from "../../lib/keep/sqlite/accept.ts";
+import { openInbox } from "../../lib/keep/sqlite/inbox.ts";
 import { lehmer } from "../random.ts";
 import { openHeld } from "./held.ts";
 

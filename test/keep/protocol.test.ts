@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Incoming } from "../../lib/keep/sqlite/inbox.ts";
+import type { Incoming } from "../../lib/keep/sqlite/accept.ts";
 import { type Call, pack, unpack } from "../../lib/keep/sqlite/protocol.ts";
 
 const incoming = (id: string, body: string): Incoming => ({

@@ -10,12 +10,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { openLog } from "../../lib/log.ts";
-import {
-  type BodyLimits,
-  openBodyBudget,
-  readContentLength,
-  smallBodyBytes,
-} from "../../lib/receive/body.ts";
+import { readContentLength } from "../../lib/receive/body.ts";
+import { type BodyLimits, openBodyBudget, smallBodyBytes } from "../../lib/receive/body-budget.ts";
 import { readSettings } from "../../lib/settings/settings.ts";
 import { openReceiver } from "../../webhook-receiver.ts";
 import {

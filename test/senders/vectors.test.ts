@@ -6,12 +6,13 @@ import { test } from "node:test";
 import type { Sender } from "../../lib/senders/sender.ts";
 import { senders } from "../../lib/senders/table.ts";
 import { factsOf } from "../../lib/settings/sources.ts";
+import { readClaim } from "../../lib/signature/claim.ts";
 import { readKey, readSigningKey } from "../../lib/signature/key.ts";
 import type { Part } from "../../lib/signature/part.ts";
 import { type ReadyScheme, readySender } from "../../lib/signature/ready.ts";
 import { sign } from "../../lib/signature/sign.ts";
 import type { Source } from "../../lib/signature/source.ts";
-import { type Delivery, readClaim, verify } from "../../lib/signature/verify.ts";
+import { type Delivery, verify } from "../../lib/signature/verify.ts";
 import {
   coversBody,
   flipByte,

@@ -4,8 +4,9 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { sourceAt } from "../../lib/receive/route.ts";
 import { readSources } from "../../lib/settings/sources.ts";
+import { readClaim } from "../../lib/signature/claim.ts";
 import { maxTypes, readEvent, type WebhookEvent } from "../../lib/signature/event.ts";
-import { readClaim, verify } from "../../lib/signature/verify.ts";
+import { verify } from "../../lib/signature/verify.ts";
 import { secret, sign } from "../receiver.ts";
 
 const source = sourceAt(readSources({ WEBHOOK_SECRET: secret }, true).sources, "/webhook");

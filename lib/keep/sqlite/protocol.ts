@@ -7,7 +7,8 @@
  */
 import type { Format } from "../../log.ts";
 import type { LoopMemory } from "../loop-watch.ts";
-import type { Inbox, Incoming } from "./inbox.ts";
+import type { Incoming } from "./accept.ts";
+import type { Inbox } from "./inbox.ts";
 import type { Quarantine, Refused } from "./quarantine.ts";
 import type { Retention } from "./retention.ts";
 

@@ -5,7 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { errorLine } from "../../errors.ts";
 import type { Log } from "../../log.ts";
-import { deliveryKey } from "./inbox.ts";
+import { deliveryKey } from "./accept.ts";
 
 /** So few that no step holds anybody up. */
 export const retentionStepRows = 200;
