@@ -184,7 +184,7 @@ export function openWorker(
     const jobs = running.size;
     if (jobs > 0)
       log.warn("handlers were still running; their jobs run again after the next start", { jobs });
-    await guard(() => store.release(owner));
+    await guard(() => store.release(owner, Date.now()));
   }
 
   async function settled(milliseconds: number): Promise<void> {

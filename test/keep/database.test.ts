@@ -76,7 +76,7 @@ test("openDatabase() makes a file that is marked as ours, in WAL mode, synced at
     ["application_id", "user_version", "journal_mode", "synchronous", "foreign_keys", "auto_vacuum"].map(
       (name) => pragma(database, name),
     ),
-    [0x57485243, 3, "wal", 2, 1, 2],
+    [0x57485243, 4, "wal", 2, 1, 2],
   );
   database.close();
   assert.equal(readFileSync(file).toString("latin1", 68, 72), "WHRC"); // https://www.sqlite.org/fileformat.html, 1.3

@@ -341,7 +341,7 @@ test("whatever happens to them, jobs of one key never run at once or out of orde
       } else if (what < 5) claim(1 + random(3));
       else if (what < 7) finish(random(4));
       else {
-        if (random(2) === 0) inbox.release("me");
+        if (random(2) === 0) inbox.release("me", time);
         else inbox.bury("me", time);
         running.clear();
       }
@@ -446,7 +446,7 @@ test("release() gives back what its owner runs as if it had never begun, and nob
   inbox.claim("me", handlers, far, now);
   inbox.accept(incoming({ id: "yours" }));
   inbox.claim("you", handlers, far, now);
-  inbox.release("me");
+  inbox.release("me", now);
   assert.deepEqual(rows("SELECT state, owner, attempts FROM jobs ORDER BY number"), [
     { state: "pending", owner: null, attempts: 0 },
     { state: "running", owner: "you", attempts: 1 },
@@ -542,4 +542,90 @@ test("a captured body under a genuine unsigned id makes the genuine delivery no 
   assert.equal(inbox.accept({ ...genuine, sender: "decnet" }), "accepted");
   assert.equal(inbox.accept(genuine), "accepted");
   assert.equal(inbox.accept(genuine), "duplicate");
+});
+
+/** Five jobs and one that ends the process whenever it runs. */
+test("one job that ends the process becomes dead after three endings, and takes none of those beside it along", () => {
+  const { inbox, rows } = openEmpty();
+  const poison = "6";
+  for (const id of ["1", "2", "3", "4", "5", poison]) inbox.accept(incoming({ id }));
+  const handled: string[] = [];
+  let time = now;
+  let endings = 0;
+  for (let run = 0; run < 60; run += 1) {
+    const owner = `run ${run}`;
+    time += 20_000;
+    const { jobs } = inbox.claim(owner, handlers, far, time);
+    if (jobs.some(({ id }) => id === poison)) {
+      endings += 1;
+      inbox.bury(owner, time);
+      continue;
+    }
+    for (const { job, id } of jobs) {
+      handled.push(id);
+      inbox.finish(owner, job, { state: "done" }, time);
+    }
+  }
+  assert.equal(endings, 3);
+  assert.deepEqual(handled.sort(), ["1", "2", "3", "4", "5"]);
+  assert.deepEqual(
+    rows(
+      "SELECT id, state, attempts, last_error FROM jobs JOIN deliveries ON deliveries.number = delivery WHERE state = 'dead'",
+    ),
+    [
+      {
+        id: poison,
+        state: "dead",
+        attempts: 2,
+        last_error: "the receiver ended while this ran, for the third time in a row",
+      },
+    ],
+  );
+});
+
+test("a job that runs at every stop does not run for ever: a script that restarts the receiver and waits for it", () => {
+  const { inbox, rows } = openEmpty();
+  inbox.accept(incoming({ id: "deploy" }));
+  let time = now;
+  for (let stop = 1; stop <= 3; stop += 1) {
+    time += 20_000;
+    assert.equal(inbox.claim("me", handlers, far, time).jobs.length, 1);
+    inbox.release("me", time);
+  }
+  assert.deepEqual(inbox.claim("me", handlers, far, time + 1e9).jobs, []);
+  assert.deepEqual(rows("SELECT state, attempts, last_error FROM jobs"), [
+    {
+      state: "dead",
+      attempts: 2,
+      last_error: "the receiver stopped while this ran, for the third time in a row",
+    },
+  ]);
+});
+
+test("what waits behind a job that has ended the process three times goes on", () => {
+  const { inbox } = openEmpty();
+  for (const id of ["1", "2"]) inbox.accept(keyed(id, "key"));
+  let time = now;
+  for (let ending = 1; ending <= 3; ending += 1) {
+    time += 20_000;
+    assert.deepEqual(
+      inbox.claim("a", handlers, far, time).jobs.map(({ id }) => id),
+      ["1"],
+    );
+    inbox.bury("a", time);
+  }
+  assert.deepEqual(
+    inbox.claim("b", handlers, far, time).jobs.map(({ id }) => id),
+    ["2"],
+  );
+});
+
+test("a job that goes well after an ending is no suspect any more", () => {
+  const { inbox, rows } = openEmpty();
+  inbox.accept(incoming({ id: "1" }));
+  inbox.claim("a", handlers, far, now);
+  inbox.bury("a", now);
+  const [job] = inbox.claim("b", handlers, far, now + 10_000).jobs;
+  inbox.finish("b", job?.job ?? 0, { state: "pending", error: "no", nextAttemptAt: now }, now);
+  assert.deepEqual(rows("SELECT endings FROM jobs"), [{ endings: 0 }]);
 });

@@ -124,7 +124,7 @@ describe("two programs on one file", { concurrency: true }, () => {
     const line = parseLines(second.output()).find(({ message }) => message.startsWith("took over"));
     assert.deepEqual([line?.level, line?.jobs], ["warn", 5]);
     assert.deepEqual(jobs(), [
-      { state: "pending", attempts: 1, count: 5 },
+      { state: "pending", attempts: 0, count: 5 },
       { state: "running", attempts: 1, count: 5 },
     ]);
   });

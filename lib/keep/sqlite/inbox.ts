@@ -39,6 +39,11 @@ export const longestDelayMilliseconds = 3_600_000;
 
 export type Leftover = { readonly jobs: number; readonly lastBeatAt: number | null };
 
+/** So often a job may run when the process ends: then it is dead. */
+const mostEndings = 3;
+/** Each time it comes back later. */
+const endingDelayMilliseconds = 4000;
+
 export type Inbox = ReturnType<typeof openInbox>;
 
 export function openInbox(database: DatabaseSync) {
@@ -53,8 +58,14 @@ export function openInbox(database: DatabaseSync) {
           SELECT 1 FROM jobs AS earlier
           WHERE earlier.handler = jobs.handler AND earlier.order_key = jobs.order_key
             AND earlier.number < jobs.number AND earlier.state IN ('pending', 'running')))
+        AND (endings = 0 OR number = ?)
       ORDER BY next_attempt_at LIMIT ?)
     RETURNING number AS job, delivery, handler, attempts AS attempt`);
+  // Of the jobs that ran when a process ended, one at a time is tried: the others were likely only beside it.
+  const findSuspect = database.prepare(`
+    SELECT min(number) AS number FROM jobs
+    WHERE endings > 0 AND state = 'pending' AND next_attempt_at <= ? AND handler IN (SELECT value FROM json_each(?))
+      AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.endings > 0 AND other.state = 'running')`);
   const readDelivery = database.prepare(`
     SELECT source, sender, id, event, form, headers, body, received_at AS receivedAt
     FROM deliveries WHERE number = ?`);
@@ -67,7 +78,7 @@ export function openInbox(database: DatabaseSync) {
   );
   const finishJob = database.prepare(`
     UPDATE jobs SET state = ?, last_error = coalesce(?, last_error), next_attempt_at = coalesce(?, next_attempt_at),
-      finished_at = ?, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?
+      finished_at = ?, endings = 0, owner = NULL WHERE number = ? AND state = 'running' AND owner = ?
     RETURNING handler, order_key AS orderKey`);
   const callNext = database.prepare(`
     UPDATE jobs SET next_attempt_at = ? WHERE next_attempt_at = ? AND number = (
@@ -76,10 +87,8 @@ export function openInbox(database: DatabaseSync) {
     UPDATE jobs SET state = 'pending', last_error = ?, next_attempt_at = ?, finished_at = NULL
     WHERE number = ? AND state = 'done'`);
   const postponeJob = database.prepare(`
-    UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, postponed_by = ?, owner = NULL
+    UPDATE jobs SET state = 'pending', attempts = attempts - 1, next_attempt_at = ?, postponed_by = ?, endings = 0, owner = NULL
     WHERE number = ? AND state = 'running' AND owner = ?`);
-  const releaseJobs = database.prepare(`
-    UPDATE jobs SET state = 'pending', owner = NULL, attempts = attempts - 1 WHERE state = 'running' AND owner = ?`);
   const writeBeat = database.prepare(`
     INSERT INTO receivers (owner, beat, beat_at) VALUES (?, 1, ?)
     ON CONFLICT (owner) DO UPDATE SET beat = beat + 1, beat_at = excluded.beat_at`);
@@ -88,15 +97,32 @@ export function openInbox(database: DatabaseSync) {
     WHERE state = 'pending' AND next_attempt_at > ? AND next_attempt_at < ${inLine} AND next_attempt_at > ? + postponed_by`);
   const readBeats = database.prepare("SELECT owner, beat FROM receivers WHERE owner <> ?");
   const removeReceiver = database.prepare("DELETE FROM receivers WHERE owner = ?");
-  // Attempts stay counted: a handler that ends the process again and again must become dead some day.
-  const freeJobs = database.prepare(`
-    UPDATE jobs SET state = 'pending', owner = NULL, next_attempt_at = ?,
-      last_error = 'the receiver ended while this ran' WHERE state = 'running' AND owner = ?`);
+  const countRunning = database.prepare(
+    "SELECT count(*) AS jobs FROM jobs WHERE state = 'running' AND owner = ?",
+  );
+  // A job that ran at three endings has ended the process itself, or never ends before it. An attempt counts for a job
+  // that was alone, and for one that has run at an ending before; those beside it have done nothing.
+  const endJobs = database.prepare(`
+    UPDATE jobs SET owner = NULL, endings = endings + 1,
+      last_error = ? || CASE WHEN endings + 1 >= ${mostEndings} THEN ', for the third time in a row' ELSE '' END,
+      state = CASE WHEN endings + 1 >= ${mostEndings} THEN 'dead' ELSE 'pending' END,
+      finished_at = CASE WHEN endings + 1 >= ${mostEndings} THEN ? END,
+      attempts = attempts - CASE WHEN ? OR endings > 0 THEN 0 ELSE 1 END,
+      next_attempt_at = ? + endings * ${endingDelayMilliseconds}
+    WHERE state = 'running' AND owner = ? RETURNING state, handler, order_key AS orderKey`);
   // Two counts, each from its own small index; one over both states would read every job there ever was.
   const countLeftover = database.prepare(`
     SELECT (SELECT count(*) FROM jobs WHERE state = 'pending')
       + (SELECT count(*) FROM jobs WHERE state = 'running') AS jobs`);
   const readLastBeat = database.prepare("SELECT max(beat_at) AS at FROM receivers");
+
+  function endAll(owner: string, isCounted: boolean, error: string, now: number): number {
+    const ended = endJobs.all(error, now, isCounted ? 1 : 0, now, owner);
+    // What waits behind one that is dead now goes on.
+    for (const { state, handler, orderKey } of ended)
+      if (state === "dead" && orderKey !== null) callNext.run(now, inLine, String(handler), String(orderKey));
+    return ended.length;
+  }
 
   return {
     accept: openAccept(database),
@@ -113,7 +139,9 @@ export function openInbox(database: DatabaseSync) {
     ): { jobs: Job[]; nextAttemptAt: number | null } {
       // Nobody runs a job without being in the list: were it to end now, the others could not tell.
       makeKnown.run(owner, now);
-      const claimed = claimJobs.all(owner, now, JSON.stringify(handlers), limit);
+      const names = JSON.stringify(handlers);
+      const suspect = Number(findSuspect.get(now, names)?.number ?? 0);
+      const claimed = claimJobs.all(owner, now, names, suspect, limit);
       const jobs = claimed.map(
         (row) => ({ ...row, ...readDelivery.get(Number(row.delivery)) }) as unknown as Job,
       );
@@ -137,9 +165,9 @@ export function openInbox(database: DatabaseSync) {
       return true;
     },
 
-    /** Gives back what this owner has claimed and not finished, as if it had never begun. */
-    release(owner: string): void {
-      releaseJobs.run(owner);
+    /** Gives back what this owner has claimed and not finished, because it stops. */
+    release(owner: string, now: number): void {
+      endAll(owner, false, "the receiver stopped while this ran", now);
     },
 
     beat(owner: string, now: number): void {
@@ -163,7 +191,8 @@ export function openInbox(database: DatabaseSync) {
 
     /** Frees the jobs of a receiver that has stopped. @returns how many */
     bury(owner: string, now: number): number {
-      const freed = Number(freeJobs.run(now, owner).changes);
+      const isAlone = Number(countRunning.get(owner)?.jobs) === 1;
+      const freed = endAll(owner, isAlone, "the receiver ended while this ran", now);
       removeReceiver.run(owner);
       return freed;
     },

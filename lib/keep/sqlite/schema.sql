@@ -78,3 +78,9 @@ CREATE TABLE old_deliveries (
 CREATE INDEX old_deliveries_received ON old_deliveries (received_at);
 -- For how long its handler has put the job off, in milliseconds: a time further ahead is a clock's mistake.
 ALTER TABLE jobs ADD COLUMN postponed_by INTEGER NOT NULL DEFAULT 0;
+
+-- Version 4
+
+-- At how many endings of a process in a row the job was running.
+ALTER TABLE jobs ADD COLUMN endings INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_suspect ON jobs (number) WHERE endings > 0 AND state IN ('pending', 'running');
