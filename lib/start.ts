@@ -7,7 +7,7 @@
 import { constants } from "node:os";
 import type { Command } from "./commands/command.ts";
 import { OperatorError, quoted } from "./errors.ts";
-import { type Log, openLog, stackOf } from "./log.ts";
+import { type Log, openLog, stackOf, stdoutTaken } from "./log.ts";
 import { findBlame } from "./process/blame.ts";
 import { loadHandlers, type ReadyHandlers } from "./process/loader.ts";
 import { readSettings, type Settings } from "./settings/settings.ts";
@@ -34,6 +34,8 @@ const commands = new Map<string, () => Promise<Command>>([
 
 /** A signal that comes so soon after the first one is its echo: npm and tsx pass on what a terminal sends to all. */
 const echoMilliseconds = 500;
+/** So long the reader of the log may take for its last lines. */
+const lastLinesMilliseconds = 1000;
 
 /** Does what the command line asks for. It returns while the receiver listens, and never after a command. */
 export async function start(openReceiver: OpenReceiver): Promise<void> {
@@ -97,6 +99,8 @@ function hearSignals(log: Log, stop: () => Promise<boolean>): void {
     log.info("stopping", { signal });
     if (!(await stop())) log.warn("gave up on what was still in flight");
     log.info("stopped");
+    log.flush();
+    await stdoutTaken(lastLinesMilliseconds);
     process.exit(0);
   }
   process.on("SIGINT", onStop);

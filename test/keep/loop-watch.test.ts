@@ -1,9 +1,11 @@
 /** Is the event loop turning? With the time passed in. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   lostMilliseconds,
   openLoopMemory,
@@ -57,4 +59,32 @@ test("a handler in an endless loop is named in the log, and its job is not taken
   );
   assert.equal(program.child.exitCode, null);
   await program.end("SIGKILL");
+});
+
+test("a log that is not read does not end the thread that beats and watches", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "loop-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(
+    join(folder, "handlers.ts"),
+    `import { writeFileSync } from "node:fs";
+    export const handlers = { "*": (_, { log }) => {
+      for (let n = 0; n < 2000; n += 1) log.info("written", { text: "x".repeat(400) });
+      writeFileSync("stuck", "");
+      for (;;);
+    } };`,
+  );
+  const program = await startProgram({ folder, args: ["--handlers", "handlers.ts"] });
+  t.after(() => program.end("SIGKILL"));
+  program.child.stdout?.pause();
+  await exchange(program.port, rawPost("{}", { Connection: "close" }));
+  while (!existsSync(join(folder, "stuck"))) await sleep(5);
+
+  const database = new DatabaseSync(join(folder, "inbox.db"), { readOnly: true });
+  t.after(() => database.close());
+  const beat = () => Number(database.prepare("SELECT beat FROM receivers").get()?.beat);
+  // One beat is a second, and after three the thread has something to say that has no room in the pipe.
+  const wanted = beat() + 5;
+  const deadline = performance.now() + 20_000;
+  while (beat() < wanted && performance.now() < deadline) await sleep(50);
+  assert.ok(beat() >= wanted, `${beat()} of ${wanted} beats`);
 });

@@ -94,6 +94,15 @@ function reopenFile(file: string): OpenFile {
   throw new Error(`${file} is damaged (${fault}): restore it from a backup`);
 }
 
+/** A pipe that is not read takes nothing more (EAGAIN). The line is lost then, and the thread goes on. */
+function writeNow(text: string): void {
+  try {
+    writeSync(1, text);
+  } catch {
+    // There is nowhere else to say it.
+  }
+}
+
 function work(port: MessagePort, { file, owner, memory, handlers, logFormat }: ThreadData): void {
   let open: OpenFile | undefined = openFile(file);
   let why = "";
@@ -102,7 +111,7 @@ function work(port: MessagePort, { file, owner, memory, handlers, logFormat }: T
   const beat = openHeartbeat(owner);
   const stallOf = watchTurns(memory, handlers);
   // The main thread's log waits for the loop. This line cannot.
-  const log = openLog(logFormat, (text) => writeSync(1, text));
+  const log = openLog(logFormat, writeNow);
 
   function onBeat(): void {
     const stall = stallOf(performance.now());
