@@ -216,7 +216,7 @@ test("no more time passes for the retention than the monotonic clock has counted
   assert.equal(now(), 1_260_000);
 });
 
-test("after a start that found no beat of the last day, nothing is old for an hour", () => {
+test("after a start long after the last beat, only what is counted passes for an hour", () => {
   const day = 86_400_000;
   let monotonic = 0;
   const now = steadyClock(
@@ -226,7 +226,86 @@ test("after a start that found no beat of the last day, nothing is old for an ho
   );
   assert.equal(now(), 1000);
   monotonic = 3_599_999;
-  assert.equal(now(), 1000);
+  assert.equal(now(), 1000 + 3_599_999);
   monotonic = 3_600_000;
   assert.equal(now(), 40 * day + 3_600_000);
+});
+
+/** A wall clock that can be set wrong, looked at once a minute; the time is what a right one would say. */
+function openClocks(lastBeatAgo: number | null, aheadAtStart = 0) {
+  const start = 1_800_000_000_000;
+  let time = start;
+  let counted = 0;
+  let ahead = aheadAtStart;
+  const now = steadyClock(
+    lastBeatAgo === null ? null : start - lastBeatAgo,
+    () => time + ahead,
+    () => counted,
+  );
+  return {
+    set: (milliseconds: number) => {
+      ahead = milliseconds;
+    },
+    /** The machine sleeps: only the wall clock goes on. */
+    sleep: (milliseconds: number) => {
+      time += milliseconds;
+    },
+    /** How far ahead of the time things are old, at most, while so many minutes pass; and at their end. */
+    pass: (minutes: number) => {
+      let [most, last] = [Number.NEGATIVE_INFINITY, 0];
+      for (let minute = 0; minute <= minutes; minute += 1) {
+        last = now() - time;
+        most = Math.max(most, last);
+        time += 60_000;
+        counted += 60_000;
+      }
+      return { most, last };
+    },
+  };
+}
+const minute = 60_000;
+const month = 30 * 86_400_000;
+
+test("a clock a month ahead for a minute makes nothing old: while it runs, and at the start", () => {
+  const running = openClocks(1000);
+  assert.deepEqual(running.pass(5), { most: 0, last: 0 });
+  running.set(month);
+  assert.ok(running.pass(1).most <= 0);
+  running.set(0);
+  assert.deepEqual(running.pass(120), { most: 0, last: 0 });
+
+  const started = openClocks(10 * minute, month);
+  assert.deepEqual(started.pass(30), { most: -10 * minute, last: -10 * minute });
+  started.set(0);
+  assert.equal(started.pass(120).most, 0);
+});
+
+test("a clock that jumps ahead again and again is not believed in between", () => {
+  const clocks = openClocks(1000);
+  for (let jump = 1; jump <= 10; jump += 1) {
+    clocks.set((jump * month) / 10);
+    assert.ok(clocks.pass(50).most <= 0);
+  }
+});
+
+test("after an hour in which nobody has put it right, the clock is: after a sleep, a pause, or a start in the past", () => {
+  for (const [clocks, disturb] of [
+    [openClocks(1000), (of: ReturnType<typeof openClocks>) => of.sleep(16 * 60 * minute)],
+    [openClocks(null, -400 * month), (of: ReturnType<typeof openClocks>) => of.set(0)],
+    [openClocks(month), () => {}],
+  ] as const) {
+    clocks.pass(1);
+    disturb(clocks);
+    assert.ok(clocks.pass(50).last < -15 * minute);
+    assert.deepEqual(clocks.pass(20).last, 0);
+  }
+});
+
+test("a clock that is a month behind for a minute is believed at once, and so is its correction after an hour", () => {
+  const clocks = openClocks(1000);
+  clocks.pass(5);
+  clocks.set(-month);
+  assert.ok(clocks.pass(1).most < -month + minute);
+  clocks.set(0);
+  assert.deepEqual(clocks.pass(70).last, 0);
 });

@@ -56,31 +56,37 @@ export function openRetention(database: DatabaseSync) {
 
 const busyMilliseconds = 100;
 const idleMilliseconds = 60_000;
-/** After a start that found no receiver's beat of the last day, nothing is removed for so long. */
+/** A clock that has jumped ahead is believed when it has kept its new pace for so long: nobody has put it right. */
 const doubtMilliseconds = 3_600_000;
-const dayMilliseconds = 86_400_000;
+/** Clocks differ by less while nothing is wrong. */
+const jumpMilliseconds = 60_000;
 
 /**
  * The time by which things are old. A wall clock may be set ahead for a minute, and all that is handled would look old.
- * So no more time passes here than the monotonic clock has counted since the start. That clock does not count while the
- * machine sleeps: then things are removed later, which harms nothing.
- * @param lastBeatAt when a receiver last worked on the file. When that is long ago, the clock may be wrong from the
- * start: nothing is old before it has had an hour to be put right
+ * So the monotonic clock has to agree: when the wall clock runs ahead of it, the time is what the monotonic clock has
+ * counted, and after an hour without another jump it is that of the wall clock. So a machine that has slept, or whose clock
+ * was behind when it started, removes things an hour later. A clock that was put back is believed at once.
+ * @param lastBeatAt when a receiver last worked on the file: the last time that is known from before the start
  */
 export function steadyClock(
   lastBeatAt: number | null,
   wall: () => number = Date.now,
   monotonic: () => number = () => performance.now(),
 ): () => number {
-  let [baseWall, baseMonotonic] = [wall(), monotonic()];
-  const startedAt = baseMonotonic;
-  const isDoubtful = lastBeatAt !== null && baseWall - lastBeatAt > dayMilliseconds;
+  let base = { wall: lastBeatAt ?? wall(), monotonic: monotonic() };
+  let jump: { readonly ahead: number; readonly since: number } | undefined;
   return () => {
-    const [now, elapsed] = [wall(), monotonic() - baseMonotonic];
-    // A clock that was put back was ahead before: count on from what it says now.
-    if (now < baseWall + elapsed) [baseWall, baseMonotonic] = [now, monotonic()];
-    if (isDoubtful && monotonic() - startedAt < doubtMilliseconds) return lastBeatAt;
-    return Math.min(now, baseWall + monotonic() - baseMonotonic);
+    const now = { wall: wall(), monotonic: monotonic() };
+    const counted = base.wall + now.monotonic - base.monotonic;
+    const ahead = now.wall - counted;
+    if (ahead > jumpMilliseconds) {
+      const isSame = jump !== undefined && Math.abs(ahead - jump.ahead) <= jumpMilliseconds;
+      jump = isSame && jump !== undefined ? jump : { ahead, since: now.monotonic };
+      if (now.monotonic - jump.since < doubtMilliseconds) return counted;
+    }
+    jump = undefined;
+    base = now;
+    return now.wall;
   };
 }
 
