@@ -128,4 +128,27 @@ describe("two programs on one file", { concurrency: true }, () => {
       { state: "running", attempts: 1, count: 5 },
     ]);
   });
+
+  test("a handler that blocks the loop for 9 s keeps its job, and its key", async (t) => {
+    const { first, second, notes, reaches, jobs } = await startTwo(
+      t,
+      `{ "*": { orderBy: () => "key", handle: ({ id }) => {
+        note("begin-" + id);
+        if (id === "a-0") for (const end = Date.now() + 9000; Date.now() < end; );
+        note("end-" + id);
+      } } }`,
+    );
+    await send(first, "a", 1);
+    await reaches(1);
+    const holder = notes()[0]?.[1] === String(first.child.pid) ? first : second;
+    await send(holder === first ? second : first, "b", 1);
+    await reaches(4);
+    assert.deepEqual(
+      notes().map(([note]) => note),
+      ["begin-a-0", "end-a-0", "begin-b-0", "end-b-0"],
+    );
+    assert.deepEqual(await Promise.all([first.end(), second.end()]), [0, 0]);
+    assert.doesNotMatch(first.output() + second.output(), /took over/);
+    assert.deepEqual(jobs(), [{ state: "done", attempts: 1, count: 2 }]);
+  });
 });
