@@ -98,7 +98,8 @@ const limits = {
 export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log) {
   const { inboxFile, logFormat } = settings;
   const mode = statSync(inboxFile, { throwIfNoEntry: false })?.mode ?? 0;
-  const store = await openStore(inboxFile, { handlers: [...handlers.keys()], logFormat });
+  const stopSeconds = isProgram() ? { stopSeconds: settings.stopSeconds } : {};
+  const store = await openStore(inboxFile, { handlers: [...handlers.keys()], logFormat, ...stopSeconds });
   if ((mode & 0o077) !== 0)
     log.warn("others could read the inbox: it is for its owner only now", { inbox: inboxFile });
   const leftover = await store.leftover();

@@ -2,7 +2,8 @@
  * The program: what the command line asks for, which signals it hears, and how it ends.
  *
  * Exit codes: 0 done or stopped in order, 1 the world does not fit (a port, a file) or a command says no, 2 wrong usage,
- * 128 + n ended by a second signal n. What a person got wrong is one line on stderr; anything else shows its stack.
+ * 128 + n ended by a second signal n, or not stopped in time after the first. What a person got wrong is one line on
+ * stderr; anything else shows its stack.
  */
 import { constants } from "node:os";
 import type { Command } from "./commands/command.ts";

@@ -3,8 +3,8 @@
  * and the log among it.
  *
  * The main thread counts up in shared memory. When it has not done so for a while, a line in the log names the handlers
- * that are running. A signal cannot be heard then either: Node hands signals to the loop. So a receiver whose loop does
- * not come back is ended, its manager starts it again, and the jobs that ran are tried again.
+ * that are running. A receiver whose loop does not come back is ended (`main-thread.ts`), its manager starts it again, and
+ * the jobs that ran are tried again.
  */
 
 /** Places in the shared memory. */
@@ -14,6 +14,8 @@ const firstRunning = 2;
 const maxHandlers = 1000;
 
 const tickMilliseconds = 250;
+/** More time than this between two looks was no time for the main thread either: the whole process was stopped. */
+const maxLookMilliseconds = 2000;
 export const stalledMilliseconds = 3000;
 /** Longer than any handler may hold the loop. */
 export const lostMilliseconds = 30_000;
@@ -44,6 +46,16 @@ export function showRunning(memory: LoopMemory, index: number, change: 1 | -1): 
   if (index >= 0 && index < maxHandlers) Atomics.add(memory, firstRunning + index, change);
 }
 
+/** @returns a number that goes up while the loop turns */
+export function countTurns(memory: LoopMemory): number {
+  return Atomics.load(memory, ticks);
+}
+
+/** @returns those of the handlers' names that are running */
+export function showsRunning(memory: LoopMemory, names: readonly string[]): string[] {
+  return names.filter((_, index) => Atomics.load(memory, firstRunning + index) > 0);
+}
+
 export type Stall = {
   readonly stalledSeconds: number;
   readonly handlers: readonly string[];
@@ -58,19 +70,22 @@ export type Stall = {
  */
 export function watchTurns(memory: LoopMemory, names: readonly string[]): (now: number) => Stall | undefined {
   let seen = -1;
-  let seenAt = 0;
+  let lookedAt = 0;
+  let stalled = 0;
   let said = 0;
   return (now) => {
-    const count = Atomics.load(memory, ticks);
+    const count = countTurns(memory);
+    const passed = Math.min(now - lookedAt, maxLookMilliseconds);
+    lookedAt = now;
     if (count !== seen) {
-      [seen, seenAt, said] = [count, now, 0];
+      [seen, stalled, said] = [count, 0, 0];
       return undefined;
     }
-    const stalled = now - seenAt;
+    stalled += passed;
     const level = stalled >= lostMilliseconds ? 2 : stalled >= stalledMilliseconds ? 1 : 0;
     if (level <= said) return undefined;
     said = level;
-    const handlers = names.filter((_, index) => Atomics.load(memory, firstRunning + index) > 0);
+    const handlers = showsRunning(memory, names);
     return { stalledSeconds: Math.round(stalled / 1000), handlers, isLost: level === 2 };
   };
 }

@@ -46,6 +46,8 @@ export type ThreadData = {
   readonly memory: LoopMemory;
   readonly handlers: readonly string[];
   readonly logFormat: Format;
+  /** How long after SIGTERM the process ends at the latest; without it the thread hears no signals. */
+  readonly stopSeconds: number | undefined;
 };
 
 /** Without the body there is its size: the bytes are in the parcel's buffer, in the order of the calls. */

@@ -16,6 +16,7 @@ import { OperatorError } from "../../errors.ts";
 import type { Format } from "../../log.ts";
 import { Refusal } from "../../refusal.ts";
 import { openLoopMemory, showRunning, showStop, showTurns } from "../loop-watch.ts";
+import { execArgvToHear } from "../main-thread.ts";
 import { bodyOf, type Call, type FromThread, pack, type Room, type ThreadData } from "./protocol.ts";
 import type { Refused } from "./quarantine.ts";
 
@@ -82,6 +83,8 @@ export type StoreOptions = {
   /** The names of the handlers, for the line that says which of them hold the event loop up. */
   readonly handlers?: readonly string[];
   readonly logFormat?: Format;
+  /** Given by the program: so long after SIGTERM it ends, whatever its loop does. */
+  readonly stopSeconds?: number;
 };
 
 /**
@@ -90,16 +93,18 @@ export type StoreOptions = {
  */
 export async function openStore(
   file: string,
-  { handlers = [], logFormat = "json" }: StoreOptions = {},
+  { handlers = [], logFormat = "json", stopSeconds }: StoreOptions = {},
 ): Promise<Store> {
   const owner = `${process.pid}-${randomUUID()}`;
   const memory = openLoopMemory();
   const turns = showTurns(memory);
   let onFreed = (_jobs: number): void => {};
   const worker = new Worker(new URL("./thread.ts", import.meta.url), {
-    workerData: { file: resolvedFile(file), owner, memory, handlers, logFormat } satisfies ThreadData,
+    workerData: {
+      ...{ file: resolvedFile(file), owner, memory, handlers, logFormat, stopSeconds },
+    } satisfies ThreadData,
     // tsx does not reach into threads; a Node that strips types only when asked is asked.
-    ...(process.features.typescript ? {} : { execArgv: ["--experimental-strip-types", "--no-warnings"] }),
+    execArgv: [...execArgvToHear, ...(process.features.typescript ? [] : ["--experimental-strip-types"])],
   });
   const opened = await new Promise<FromThread>((resolve, reject) => {
     worker.once("message", resolve);

@@ -8,12 +8,12 @@
  * When the file is deleted, replaced or written over, every call is refused, and the file is opened again once it is
  * whole (`file-guard.ts`). So nothing is acknowledged that the next start would not find.
  */
-import { copyFileSync, existsSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
+import { copyFileSync, existsSync, rmSync, statSync, truncateSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { errorLine } from "../../errors.ts";
-import { openLog } from "../../log.ts";
-import { isStopShown, watchTurns } from "../loop-watch.ts";
+import { openLoopAlarm } from "../loop-alarm.ts";
+import { isStopShown } from "../loop-watch.ts";
 import { openDatabase, transaction } from "./database.ts";
 import { type FileGuard, FileReplaced, openFileGuard } from "./file-guard.ts";
 import { beatMilliseconds, openHeartbeat } from "./heartbeat.ts";
@@ -94,36 +94,17 @@ function reopenFile(file: string): OpenFile {
   throw new Error(`${file} is damaged (${fault}): restore it from a backup`);
 }
 
-/** A pipe that is not read takes nothing more (EAGAIN). The line is lost then, and the thread goes on. */
-function writeNow(text: string): void {
-  try {
-    writeSync(1, text);
-  } catch {
-    // There is nowhere else to say it.
-  }
-}
-
-function work(port: MessagePort, { file, owner, memory, handlers, logFormat }: ThreadData): void {
+function work(port: MessagePort, data: ThreadData): void {
+  const { file, owner, memory } = data;
   let open: OpenFile | undefined = openFile(file);
   let why = "";
   let lookAgainAt = 0;
   const post = (message: FromThread): void => port.postMessage(message);
   const beat = openHeartbeat(owner);
-  const stallOf = watchTurns(memory, handlers);
-  // The main thread's log waits for the loop. This line cannot.
-  const log = openLog(logFormat, writeNow);
+  const alarm = openLoopAlarm(data);
 
   function onBeat(): void {
-    const stall = stallOf(performance.now());
-    if (stall !== undefined) {
-      const { isLost, stalledSeconds } = stall;
-      const what = isLost
-        ? "the event loop does not come back: the receiver ends"
-        : "the event loop is held up";
-      log.error(what, { seconds: stalledSeconds, runningHandlers: stall.handlers });
-      log.flush();
-      if (isLost) process.kill(process.pid, "SIGKILL");
-    }
+    alarm(performance.now());
     if (isStopShown(memory)) return;
     try {
       const freedJobs = inTransaction(({ room }) => beat(room, Date.now()));
