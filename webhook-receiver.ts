@@ -11,7 +11,7 @@
  *     tsx webhook-receiver.ts --port 3010
  */
 import "./lib/node-version.js";
-import { realpathSync, statSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { startRetention } from "./lib/keep/sqlite/retention.ts";
 import { openStore } from "./lib/keep/sqlite/store.ts";
@@ -97,11 +97,8 @@ const limits = {
 /** Wires the parts to a receiver that is not listening yet. */
 export async function openReceiver(settings: Settings, handlers: ReadyHandlers, log: Log) {
   const { inboxFile, logFormat } = settings;
-  const mode = statSync(inboxFile, { throwIfNoEntry: false })?.mode ?? 0;
   const stopSeconds = isProgram() ? { stopSeconds: settings.stopSeconds } : {};
   const store = await openStore(inboxFile, { handlers: [...handlers.keys()], logFormat, ...stopSeconds });
-  if ((mode & 0o077) !== 0)
-    log.warn("others could read the inbox: it is for its owner only now", { inbox: inboxFile });
   const leftover = await store.leftover();
   const worker = openWorker(store, handlers, log, { concurrency: settings.concurrency });
   const keeper = openKeeper(store, handlers, worker, log);
@@ -123,6 +120,7 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
   }
   async function stop(deadlineSeconds = settings.stopSeconds): Promise<boolean> {
     retention.stop();
+    store.hurryAfter(deadlineSeconds * 1000);
     const [isFinished] = await Promise.all([server.stop(deadlineSeconds), worker.stop(deadlineSeconds)]);
     await store.close();
     return isFinished;

@@ -8,6 +8,7 @@
 import { constants } from "node:os";
 import type { Command } from "./commands/command.ts";
 import { OperatorError, quoted } from "./errors.ts";
+import { resolvedFile } from "./keep/sqlite/store.ts";
 import { type Log, openLog, stackOf, stdoutTaken } from "./log.ts";
 import { findBlame } from "./process/blame.ts";
 import { loadHandlers, type ReadyHandlers } from "./process/loader.ts";
@@ -79,7 +80,9 @@ async function startReceiver(openReceiver: OpenReceiver): Promise<void> {
   const stop = async () => (await receiver?.stop()) ?? true;
   endOnStray(log, stop);
   hearSignals(log, stop);
-  receiver = await openReceiver(settings, await loadHandlers(settings.handlersFile), log);
+  // A module of handlers may change the working directory while it is loaded: names are resolved before.
+  const resolved = { ...settings, inboxFile: resolvedFile(settings.inboxFile) };
+  receiver = await openReceiver(resolved, await loadHandlers(settings.handlersFile), log);
   const port = await receiver.listen();
   log.flush();
   if (process.stdout.isTTY) process.stdout.write(firstDelivery(settings, port) ?? "");

@@ -10,7 +10,8 @@
 /** Places in the shared memory. */
 const ticks = 0;
 const isStopping = 1;
-const firstRunning = 2;
+const isTimeUp = 2;
+const firstRunning = 3;
 const maxHandlers = 1000;
 
 const tickMilliseconds = 250;
@@ -32,7 +33,16 @@ export function showTurns(memory: LoopMemory): { stop(): void } {
   return { stop: () => clearInterval(timer) };
 }
 
-/** The receiver has begun to stop: what waits for a lock gives up. */
+/** The time for stopping is over: nothing waits for a lock any more. */
+export function showTimeUp(memory: LoopMemory): void {
+  Atomics.store(memory, isTimeUp, 1);
+}
+
+export function isTimeUpShown(memory: LoopMemory): boolean {
+  return Atomics.load(memory, isTimeUp) === 1;
+}
+
+/** The file is being closed: the heart stops, and nothing waits for a lock any more. */
 export function showStop(memory: LoopMemory): void {
   Atomics.store(memory, isStopping, 1);
 }

@@ -176,9 +176,10 @@ export function openWorker(
 
   async function stop(deadlineSeconds: number): Promise<void> {
     isStopping = true;
+    const tellAt = performance.now() + deadlineSeconds * 1000 - lastMomentMilliseconds;
     clearTimeout(timer);
     await claiming;
-    await settled(deadlineSeconds * 1000 - lastMomentMilliseconds);
+    await settled(tellAt - performance.now());
     for (const controller of running.values()) controller.abort(new Error("the receiver is shutting down"));
     await settled(lastMomentMilliseconds);
     const jobs = running.size;

@@ -5,7 +5,7 @@
  * `schema.sql`.
  * https://www.sqlite.org/pragma.html, https://www.sqlite.org/wal.html
  */
-import { chmodSync, closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, closeSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { errorLine, OperatorError } from "../../errors.ts";
 
@@ -23,16 +23,24 @@ const steps: readonly string[] = readFileSync(new URL("./schema.sql", import.met
   .split(/^-- Version \d+$/m)
   .slice(1);
 
+type Opening = {
+  /** How long another process may hold the file locked. */
+  readonly waitMilliseconds?: number;
+  /** Told of each of the files that others could read, and whether they still can. */
+  readonly onReadable?: (file: string, isTightened: boolean) => void;
+};
+
 /**
  * Opens the file, and makes it when there is none: readable by its owner only.
  * @param file `:memory:` for one that is gone when it is closed
  * @throws OperatorError when it is not an inbox, is of a newer version, or cannot be written
  */
-export function openDatabase(file: string): DatabaseSync {
-  const giveUpAt = performance.now() + busyTimeoutMilliseconds;
+export function openDatabase(file: string, opening: Opening = {}): DatabaseSync {
+  const { waitMilliseconds = busyTimeoutMilliseconds, onReadable = () => {} } = opening;
+  const giveUpAt = performance.now() + waitMilliseconds;
   for (;;) {
     try {
-      return open(file);
+      return open(file, waitMilliseconds, onReadable);
     } catch (thrown) {
       if (thrown instanceof OperatorError) throw thrown;
       // The switch to WAL does not wait for another receiver that starts at the same moment.
@@ -44,12 +52,16 @@ export function openDatabase(file: string): DatabaseSync {
   }
 }
 
-function open(file: string): DatabaseSync {
+function open(
+  file: string,
+  waitMilliseconds: number,
+  onReadable: NonNullable<Opening["onReadable"]>,
+): DatabaseSync {
   // SQLite gives the files beside it (-wal, -shm) the mode of the database itself.
   if (file !== ":memory:") closeSync(openSync(file, "a", 0o600));
   const database = new DatabaseSync(file);
   try {
-    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMilliseconds}`);
+    database.exec(`PRAGMA busy_timeout = ${waitMilliseconds}`);
     checkOwnership(database, file);
     // Only an empty file takes this one; it lets the file shrink in small steps.
     database.exec("PRAGMA auto_vacuum = INCREMENTAL");
@@ -60,7 +72,7 @@ function open(file: string): DatabaseSync {
     database.exec(`PRAGMA journal_size_limit = ${maxIdleLogBytes}`);
     database.exec("PRAGMA foreign_keys = ON");
     migrate(database);
-    if (file !== ":memory:") for (const suffix of ["", "-wal", "-shm"]) tightenMode(`${file}${suffix}`);
+    if (file !== ":memory:") tightenModes(file, onReadable);
     return database;
   } catch (thrown) {
     database.close(); // so that a file which is not ours is left without files of SQLite beside it
@@ -68,19 +80,22 @@ function open(file: string): DatabaseSync {
   }
 }
 
-/** Secrets and payloads are in it: nobody else of this machine may read a file that was made elsewhere, or by hand. */
-function tightenMode(file: string): void {
-  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0o600;
-  // On a file system without modes, or of another owner, it stays as it is.
-  if ((mode & 0o077) !== 0) tryTo(() => chmodSync(file, mode & 0o700));
+/** Secrets and payloads are in it: no other user may read a file that was made elsewhere, or by hand. */
+function tightenModes(file: string, onReadable: NonNullable<Opening["onReadable"]>): void {
+  const path = realpathSync(file);
+  for (const name of [path, `${path}-wal`, `${path}-shm`]) {
+    if (!isReadableByOthers(name)) continue;
+    try {
+      chmodSync(name, statSync(name).mode & 0o700);
+    } catch {
+      // The file is another user's. What counts is the mode that it has now.
+    }
+    onReadable(name, !isReadableByOthers(name));
+  }
 }
 
-function tryTo(work: () => void): void {
-  try {
-    work();
-  } catch {
-    // the caller looks at what has become of it
-  }
+function isReadableByOthers(file: string): boolean {
+  return ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) !== 0;
 }
 
 /** Runs `work` in one transaction that is the only one writing; nothing of it stays when it throws. */

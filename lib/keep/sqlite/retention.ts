@@ -34,6 +34,8 @@ export function openRetention(database: DatabaseSync) {
   const removeQuarantine = database.prepare(`
     DELETE FROM quarantine WHERE number IN (
       SELECT number FROM quarantine WHERE received_at < ? ORDER BY number LIMIT ${retentionStepRows})`);
+  const countFreePages = database.prepare("PRAGMA freelist_count");
+  const freePages = () => Number(countFreePages.get()?.freelist_count);
   return {
     /**
      * One step, inside a transaction. A key stays a year longer than its delivery.
@@ -46,10 +48,13 @@ export function openRetention(database: DatabaseSync) {
       const keys = Number(removeKeys.run(time - keepKeysMilliseconds).changes);
       return removed.length + Number(removeQuarantine.run(time).changes) + keys;
     },
-    /** One step, outside of any transaction. @returns whether there is more to give back */
+    /** One step, outside of any transaction. @returns whether another one would give more back */
     shrink(): boolean {
+      const before = freePages();
       database.exec(`PRAGMA incremental_vacuum(${vacuumStepPages})`);
-      return Number(database.prepare("PRAGMA freelist_count").get()?.freelist_count) > 0;
+      const after = freePages();
+      // A file that was made by other means (`sqlite3 .recover`) may not be able to shrink at all.
+      return after > 0 && after < before;
     },
   };
 }

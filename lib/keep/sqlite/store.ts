@@ -15,7 +15,7 @@ import { openBatch } from "../../batch.ts";
 import { OperatorError } from "../../errors.ts";
 import type { Format } from "../../log.ts";
 import { Refusal } from "../../refusal.ts";
-import { openLoopMemory, showRunning, showStop, showTurns } from "../loop-watch.ts";
+import { openLoopMemory, showRunning, showStop, showTimeUp, showTurns } from "../loop-watch.ts";
 import { execArgvToHear } from "../main-thread.ts";
 import { bodyOf, type Call, type FromThread, pack, type Room, type ThreadData } from "./protocol.ts";
 import type { Refused } from "./quarantine.ts";
@@ -39,12 +39,14 @@ export type Store = Asynchronous<Room> & {
   onFreedJobs(listener: (jobs: number) => void): void;
   /** Says which handlers are running, in case one of them holds the event loop up. */
   showRunning(handler: string, change: 1 | -1): void;
+  /** From so many milliseconds on, no call waits for another process that holds the file locked. */
+  hurryAfter(milliseconds: number): void;
   /** Finishes what was asked for, then closes the file. */
   close(): Promise<void>;
 };
 
 /** A handler may change the working directory: the file stays the one that was opened. */
-function resolvedFile(file: string): string {
+export function resolvedFile(file: string): string {
   return file === ":memory:" ? file : resolvePath(file);
 }
 
@@ -200,6 +202,7 @@ export async function openStore(
       onFreed = listener;
     },
     showRunning: (handler, change) => showRunning(memory, handlers.indexOf(handler), change),
+    hurryAfter: (milliseconds) => void setTimeout(() => showTimeUp(memory), milliseconds).unref(),
     close: async () => {
       showStop(memory);
       turns.stop();

@@ -8,14 +8,16 @@
  * When the file is deleted, replaced or written over, every call is refused, and the file is opened again once it is
  * whole (`file-guard.ts`). So nothing is acknowledged that the next start would not find.
  */
-import { copyFileSync, existsSync, rmSync, statSync, truncateSync } from "node:fs";
+import { realpathSync, statSync, writeSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { errorLine } from "../../errors.ts";
+import { openLog } from "../../log.ts";
 import { openLoopAlarm } from "../loop-alarm.ts";
-import { isStopShown } from "../loop-watch.ts";
+import { isStopShown, isTimeUpShown } from "../loop-watch.ts";
 import { openDatabase, transaction } from "./database.ts";
-import { type FileGuard, FileReplaced, openFileGuard } from "./file-guard.ts";
+import { type FileGuard, FileLost, openFileGuard } from "./file-guard.ts";
+import { checkThere, closeLost, faultOf, prepareReopening } from "./file-loss.ts";
 import { beatMilliseconds, openHeartbeat } from "./heartbeat.ts";
 import { openInbox } from "./inbox.ts";
 import {
@@ -39,6 +41,8 @@ const lockMilliseconds = 5000;
 const lockStepMilliseconds = 200;
 /** After the file was lost, it is looked for this often. */
 const lookAgainMilliseconds = 500;
+/** When so many pages of the log are not in the database, they are put there. */
+const checkpointFrames = 1000;
 
 /** Everything that is open on one file. */
 type OpenFile = {
@@ -49,59 +53,60 @@ type OpenFile = {
   readonly retention: Retention;
 };
 
-function openFile(file: string): OpenFile {
-  const database = openDatabase(file);
+type OpenOptions = Parameters<typeof openDatabase>[1];
+
+function openFile(file: string, options: OpenOptions): OpenFile {
+  const database = openDatabase(file, options);
+  const isInMemory = file === ":memory:";
+  const path = isInMemory ? file : realpathSync(file);
   database.exec(`PRAGMA busy_timeout = ${lockStepMilliseconds}`);
+  // A checkpoint inside of COMMIT would come before the file is looked at.
+  database.exec("PRAGMA wal_autocheckpoint = 0");
+  if (!isInMemory) database.exec("PRAGMA wal_checkpoint(PASSIVE)");
   const retention = openRetention(database);
-  const logBytes = () => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  const logBytes = () => statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   return {
     database,
-    guard: file === ":memory:" ? undefined : openFileGuard(file),
+    guard: isInMemory ? undefined : openFileGuard(file, () => faultOf(path) === undefined),
     room: { ...openInbox(database), removeBefore: retention.removeBefore },
     quarantine: openQuarantine(database, logBytes),
     retention,
   };
 }
 
-/** Closes a file that is no longer the one that was opened. */
-function letGo({ database, guard }: OpenFile, file: string, { isOverwritten }: FileReplaced): void {
-  const log = `${file}-wal`;
-  if (isOverwritten && existsSync(log)) {
-    // Closing would put the pages of the log, which belong to the database that is gone, into the new one.
-    copyFileSync(log, `${log}.${Date.now()}`);
-    truncateSync(log);
-  }
-  try {
-    database.close();
-  } catch {
-    // what could not be written has been refused
-  }
-  guard?.close();
-  if (isOverwritten) for (const rest of [log, `${file}-shm`]) rmSync(rest, { force: true });
-}
-
-/** @throws Error when the file is not there, or not whole */
-function reopenFile(file: string): OpenFile {
-  const size = statSync(file, { throwIfNoEntry: false })?.size;
-  if (size === undefined)
-    throw new Error(`${file} has been deleted: put it back, or start the receiver again`);
-  if (size === 0) throw new Error(`${file} is empty: restore it from a backup, or delete it and start again`);
-  const opened = openFile(file);
-  const [fault] = Object.values(opened.database.prepare("PRAGMA quick_check(1)").get() ?? {});
-  if (fault === "ok") return opened;
-  opened.database.close();
-  opened.guard?.close();
-  throw new Error(`${file} is damaged (${fault}): restore it from a backup`);
-}
+/** A file that was lost. Its guard keeps the files open, so that no new one gets the number (inode) of one of them. */
+type LostFile = { readonly guard: FileGuard; readonly loss: FileLost["loss"]; readonly at: number };
 
 function work(port: MessagePort, data: ThreadData): void {
   const { file, owner, memory } = data;
-  let open: OpenFile | undefined = openFile(file);
+  let lost: LostFile | undefined;
   let why = "";
   let lookAgainAt = 0;
+  let shrinking: NodeJS.Timeout | undefined;
   const post = (message: FromThread): void => port.postMessage(message);
   const beat = openHeartbeat(owner);
   const alarm = openLoopAlarm(data);
+  // The main thread's log waits for the loop. This line cannot.
+  const log = openLog(data.logFormat, (text) => writeSync(1, text));
+  const onReadable = (name: string, isTightened: boolean): void =>
+    say(
+      "warn",
+      isTightened
+        ? "others could read the inbox: it is for its owner only now"
+        : "others can read the inbox, and its mode cannot be changed",
+      { file: name },
+    );
+  let open: OpenFile | undefined = openFile(file, { onReadable });
+
+  /** Nothing is lost when stdout takes no more: the calls that were refused have the same words. */
+  function say(level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void {
+    try {
+      log[level](message, fields);
+      log.flush();
+    } catch {
+      // a pipe that is full (EAGAIN), or that nobody reads
+    }
+  }
 
   function onBeat(): void {
     alarm(performance.now());
@@ -109,6 +114,7 @@ function work(port: MessagePort, data: ThreadData): void {
     try {
       const freedJobs = inTransaction(({ room }) => beat(room, Date.now()));
       if (freedJobs > 0) post({ freedJobs });
+      checkpoint();
     } catch {
       // the disk says no, and the calls of the main thread will say so
     }
@@ -120,17 +126,33 @@ function work(port: MessagePort, data: ThreadData): void {
    * @throws when the file is not whole, or the disk says no
    */
   function inTransaction<Result>(work: (file: OpenFile) => Result, waitMilliseconds = 0): Result {
-    open ??= reopen();
-    try {
-      const { database, guard } = open;
-      guard?.check();
-      const result = withoutLock(waitMilliseconds, () => transaction(database, () => work(open as OpenFile)));
+    const current = open ?? reopen();
+    return guarded(() => {
+      const result = withoutLock(waitMilliseconds, () => transaction(current.database, () => work(current)));
       // A commit into a file that has just been lost is no commit.
-      guard?.check();
+      current.guard?.check();
       return result;
+    });
+  }
+
+  /** Does `work` on a file that is still the one that was opened. @throws FileLost when it is not, any more or meanwhile */
+  function guarded<Result>(work: () => Result): Result {
+    try {
+      open?.guard?.check();
+      return work();
     } catch (thrown) {
-      if (thrown instanceof FileReplaced) lose(thrown);
+      if (thrown instanceof FileLost) lose(thrown);
       throw thrown;
+    }
+  }
+
+  /** SQLite would do it inside of a COMMIT. Here the file is looked at first, and those who wait have their answers. */
+  function checkpoint(): void {
+    if ((open?.guard?.framesToCheckpoint() ?? 0) < checkpointFrames) return;
+    try {
+      guarded(() => open?.database.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+    } catch {
+      // the log grows, and the next transaction tries again
     }
   }
 
@@ -140,23 +162,39 @@ function work(port: MessagePort, data: ThreadData): void {
       try {
         return attempt();
       } catch (thrown) {
-        const isLocked = (thrown as { errcode?: number }).errcode === 5;
-        if (!isLocked || performance.now() > giveUpAt || isStopShown(memory)) throw thrown;
+        const isLocked = ((thrown as { errcode?: number }).errcode ?? 0) % 256 === 5;
+        const isTimeUp = performance.now() > giveUpAt || isTimeUpShown(memory) || isStopShown(memory);
+        if (!isLocked || isTimeUp) throw thrown;
       }
     }
   }
 
-  function lose(replaced: FileReplaced): void {
-    if (open !== undefined) letGo(open, file, replaced);
+  function lose({ loss, message }: FileLost): void {
+    if (open?.guard === undefined) return;
+    why = message;
+    const { database, guard } = open;
+    const keptLog = closeLost(database, guard, loss);
     open = undefined;
-    why = replaced.message;
+    lost = { guard, loss, at: performance.now() };
+    say("error", "the inbox has been lost: deliveries get 503 until it is whole again", { why, keptLog });
   }
 
   function reopen(): OpenFile {
     if (performance.now() < lookAgainAt) throw new Error(why);
     lookAgainAt = performance.now() + lookAgainMilliseconds;
     try {
-      return reopenFile(file);
+      checkThere(file);
+      if (lost !== undefined) {
+        const { guard, loss, at } = lost;
+        const keptLog = prepareReopening(file, guard, loss, performance.now() - at);
+        if (keptLog !== undefined)
+          say("warn", "the log of the inbox that was there is kept", { file: keptLog });
+        guard.close();
+        lost = undefined;
+      }
+      open = openFile(file, { waitMilliseconds: lockStepMilliseconds, onReadable });
+      say("info", "the inbox is open again", { inbox: file });
+      return open;
     } catch (thrown) {
       why = errorLine(thrown);
       throw thrown;
@@ -188,8 +226,11 @@ function work(port: MessagePort, data: ThreadData): void {
 
   /** What cannot be given back to the disk now is given back another time. */
   function shrink(): void {
+    clearTimeout(shrinking); // one chain of steps, however many have asked for it
     try {
-      if (open?.retention.shrink()) setTimeout(shrink, shrinkPauseMilliseconds).unref();
+      if (guarded(() => open?.retention.shrink()))
+        shrinking = setTimeout(shrink, shrinkPauseMilliseconds).unref();
+      checkpoint();
     } catch {
       // another process holds the file
     }
@@ -198,10 +239,11 @@ function work(port: MessagePort, data: ThreadData): void {
   function close(): void {
     // Closing is no transaction: it has to work when the disk says no to everything else. And a log that belongs to
     // another file must not go into this one.
+    clearTimeout(shrinking);
     try {
-      open?.guard?.check();
-    } catch (thrown) {
-      if (thrown instanceof FileReplaced) lose(thrown);
+      guarded(() => {});
+    } catch {
+      // it has been closed
     }
     // It does not wait for another process's lock either: what is in the log stays there for the next start.
     clearInterval(beating);
@@ -229,6 +271,7 @@ function work(port: MessagePort, data: ThreadData): void {
       const isDone = replies.every((reply) => "values" in reply);
       if (isDone && asked.some(({ method }) => method === "removeBefore")) shrink();
     }
+    checkpoint();
     for (const one of refused) post({ isQuarantined: keepRefused(one) });
     if (asked.length < calls.length) close();
   });
@@ -252,7 +295,7 @@ function reasonOf(thrown: unknown, file: string): string {
 
 /** All but those that say that a value is too big, not allowed or of a wrong type. A lost file is about the disk too. */
 function isAboutDisk(thrown: unknown): boolean {
-  if (thrown instanceof FileReplaced) return true;
+  if (thrown instanceof FileLost) return true;
   const { errcode } = thrown as { errcode?: number };
   return errcode === undefined ? !(thrown instanceof TypeError) : ![18, 19, 20].includes(errcode & 0xff);
 }

@@ -20,5 +20,6 @@ export const openStore: typeof realOpenStore = async () => ({
   owner: "nobody",
   onFreedJobs: () => {},
   showRunning: () => {},
+  hurryAfter: () => {},
   close: async () => {},
 });
