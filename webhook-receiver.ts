@@ -104,7 +104,8 @@ export async function openReceiver(settings: Settings, handlers: ReadyHandlers, 
   const keeper = openKeeper(store, handlers, worker, log);
   const retention = startRetention(store, settings.keepSeconds, log, leftover.lastBeatAt);
   const { requestTimeoutSeconds, keepAliveSeconds, drainSeconds } = settings;
-  const maxHeldBodyBytes = Math.max(limits.maxHeldBodyBytes, settings.maxBodyBytes);
+  // The largest body has room, and so has what its pieces cost besides their bytes.
+  const maxHeldBodyBytes = Math.max(limits.maxHeldBodyBytes, 1.25 * settings.maxBodyBytes);
   const server = openServer(
     { ...limits, maxHeldBodyBytes, requestTimeoutSeconds, keepAliveSeconds, drainSeconds },
     log,

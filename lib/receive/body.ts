@@ -101,7 +101,8 @@ export function readBody(
   return {
     done,
     received: () => received,
-    left: () => (isOver ? 0 : length - received),
+    // The parser may have brought bytes that the request has not handed on yet.
+    left: () => (isOver ? 0 : length - received - request.readableLength),
     isComplete: () => request.complete,
     breakOff: (refusal) => (refusal.code === "request-timeout" ? interrupt(refusal) : incomplete()),
     release: held.release,

@@ -66,7 +66,7 @@ export async function exchange(
   const { method = "", url = "", headers, rawHeaders } = request;
   const path = pathOf(url);
   const trail: Trail & { reason?: string; why?: string; stack?: string } = {};
-  let body: Buffer | undefined;
+  let isBodyRead = false;
   let release = (): void => {};
 
   async function readBodyOf(length: number): Promise<Buffer> {
@@ -77,7 +77,8 @@ export async function exchange(
     // The parser may have given up on this body while an earlier request was still being answered.
     const { broken } = connection;
     if (broken !== undefined && !reading.isComplete()) reading.breakOff(broken);
-    body = await reading.done;
+    const body = await reading.done;
+    isBodyRead = true;
     await new Promise<void>(together.add);
     return body;
   }
@@ -98,10 +99,10 @@ export async function exchange(
     if (refusal !== thrown) trail.stack = stackOf(thrown);
     answer = refusalAnswer(refusal);
     // A POST refused for its missing length may bring a body all the same.
-    isLast ||= body === undefined && method === "POST";
+    isLast ||= !isBodyRead && method === "POST";
   }
   // What else this client sends is a body that has been refused, or cannot be told from it.
-  isLast ||= body === undefined && declaresBody(request);
+  isLast ||= !isBodyRead && declaresBody(request);
   if (isLast) lingerAfterAnswer(socket);
   const bytes = connection.reading?.received() ?? 0;
   connection.reading = undefined;
@@ -109,9 +110,10 @@ export async function exchange(
     const milliseconds = Math.round((performance.now() - startedAt) * 100) / 100;
     logAnswer(log, { ...trail, status: answer.status, bytes, milliseconds, remoteAddress });
   }
+  // A client that does not read its answer keeps no body in memory.
+  release();
   together.add(() => writeAnswer(response, answer, isLast || state() !== "running"));
   await closed;
-  release();
 }
 
 async function toReceive(arrival: Arrival, receive: Receive): Promise<Answer> {

@@ -25,6 +25,8 @@ export type Gated = {
   readonly unanswered: number;
   /** How many bytes of a body that is being read are still to come: they go through in one piece. */
   bodyBytesLeft(): number;
+  /** Set once the parser has given up, or has been taken away (CONNECT). Node may have given it to another connection. */
+  readonly broken?: unknown;
 };
 
 /** So many requests of one connection may be unanswered; the next slice waits. */
@@ -42,10 +44,12 @@ export function gateRequests(socket: Socket, connection: Gated): () => void {
   let isWaiting = false;
   let isPipelining = false;
 
+  const isOpen = (): boolean => connection.broken === undefined && connection.unanswered < maxUnanswered;
+
   function pass(): void {
     if (isPassing) return; // a request that is answered at once, in the middle of its slice
     isPassing = true;
-    while (held !== undefined && connection.unanswered < maxUnanswered && !socket.destroyed) {
+    while (held !== undefined && isOpen() && !socket.destroyed) {
       const length = Math.max(isPipelining ? smallSliceBytes : sliceBytes, connection.bodyBytesLeft());
       const slice = held.subarray(0, length);
       held = held.length > length ? held.subarray(length) : undefined;
@@ -56,7 +60,7 @@ export function gateRequests(socket: Socket, connection: Gated): () => void {
   }
 
   function take(bytes: Buffer): void {
-    if (held === undefined && bytes.length <= sliceBytes && connection.unanswered < maxUnanswered) {
+    if (held === undefined && bytes.length <= sliceBytes && isOpen()) {
       parse?.(bytes); // nearly all there is
       return;
     }
