@@ -15,7 +15,8 @@ export type Target = {
   readonly answers: Answers;
 };
 
-export type Attack = (target: Target) => Promise<void>;
+/** Resolves once the attack is under way. `ended` is for those that have something to do to its end. */
+export type Attack = (target: Target) => Promise<void | { readonly ended: Promise<void> }>;
 
 export const largestBodyBytes = 25 * 1024 * 1024;
 /** More connections than the receiver has places. */
@@ -142,15 +143,17 @@ export const pushedOutDeliveries = 3;
 /** Junk without end at one source, while deliveries of another are refused: those are worth to be kept. */
 export const pushOut: Attack = async (target) => {
   flood(target, 200);
-  void (async () => {
+  async function sendDeliveries(): Promise<void> {
     for (let count = 1; count <= pushedOutDeliveries; count += 1) {
       await pause((target.seconds * 1000) / (pushedOutDeliveries + 1));
-      const { socket } = open(target.port, target.answers);
+      const { socket, next } = open(target.port, target.answers);
       const body = `{"order":${count}}`;
       const signature = `X-Shopify-Hmac-Sha256: ${Buffer.alloc(32).toString("base64")}`;
       socket.write(headOf("/webhook/shopify", body.length, signature) + body);
+      await next();
     }
-  })();
+  }
+  return { ended: sendDeliveries() };
 };
 
 /** The same bytes once more as soon as they are gone. */

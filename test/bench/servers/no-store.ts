@@ -1,8 +1,13 @@
 /** The receiver with a store that keeps nothing and says yes at once. */
-import type { openStore as realOpenStore } from "../../../lib/keep/sqlite/store.ts";
+import type {
+  openStore as realOpenStore,
+  resolvedFile as realResolvedFile,
+} from "../../../lib/keep/sqlite/store.ts";
 import { replaceStore } from "./replace-store.ts";
 
 replaceStore(import.meta.url);
+
+export const resolvedFile: typeof realResolvedFile = (file) => file;
 
 export const openStore: typeof realOpenStore = async () => ({
   accept: async () => "accepted",
