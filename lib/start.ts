@@ -7,7 +7,7 @@
  */
 import { constants } from "node:os";
 import type { Command } from "./commands/command.ts";
-import { OperatorError, quoted } from "./errors.ts";
+import { errorLine, OperatorError, quoted } from "./errors.ts";
 import { resolvedFile } from "./keep/sqlite/store.ts";
 import { type Log, openLog, stackOf, stdoutTaken } from "./log.ts";
 import { findBlame } from "./process/blame.ts";
@@ -48,6 +48,7 @@ export async function start(openReceiver: OpenReceiver): Promise<void> {
   } catch (thrown) {
     if (!(thrown instanceof OperatorError)) throw thrown;
     process.stderr.write(`webhook-receiver: ${thrown.message}\n`);
+    await stdoutDone();
     process.exit(thrown.exitCode); // the inbox's thread would keep it alive
   }
 }
@@ -62,16 +63,45 @@ async function runCommand(name: string, argv: readonly string[]): Promise<number
       2,
     );
   }
-  process.stdout.on("error", () => process.exit(0)); // a reader that has seen enough, such as `head`
-  const exitCode = await command(argv, process.env, (text) => void process.stdout.write(text));
-  // A pipe takes what is written bit by bit, and process.exit() does not wait for it.
-  await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));
+  const output = openOutput();
+  const exitCode = await command(argv, process.env, output.write);
+  await output.finish();
   return exitCode;
+}
+
+/**
+ * Text for stdout. A reader that has left, such as `head`, does not end a command: what it does is done to its end, and
+ * its exit code is its own.
+ */
+function openOutput(): { write(text: string): void; finish(): Promise<void> } {
+  let fault: NodeJS.ErrnoException | undefined;
+  process.stdout.on("error", () => {}); // without a listener it would end the process; `write` hears of it too
+  return {
+    write: (text) =>
+      void process.stdout.write(text, (error) => {
+        fault ??= error ?? undefined;
+      }),
+    /** @throws OperatorError when stdout has not taken the text, because a disk is full, say */
+    finish: async () => {
+      await stdoutDone();
+      if (fault !== undefined && fault.code !== "EPIPE")
+        throw new OperatorError(`cannot write to stdout: ${errorLine(fault)}`, 1);
+    },
+  };
+}
+
+/** A pipe takes what is written bit by bit, and process.exit() does not wait for it. */
+function stdoutDone(): Promise<void> {
+  return new Promise((resolve) => process.stdout.write("", () => resolve()));
 }
 
 async function startReceiver(openReceiver: OpenReceiver): Promise<void> {
   const request = readSettings(process.argv.slice(2), process.env);
-  if ("text" in request) return void process.stdout.write(`${request.text}\n`);
+  if ("text" in request) {
+    const output = openOutput();
+    output.write(`${request.text}\n`);
+    return output.finish();
+  }
 
   const { settings } = request;
   const log = openLog(settings.logFormat);

@@ -3,9 +3,8 @@
  * receiver running and without one.
  */
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +15,10 @@ const program = join(projectFolder, "webhook-receiver.ts");
 const folder = mkdtempSync(join(tmpdir(), "commands-"));
 const body = '{"action":"opened","number":7}';
 const hex = (key: string) => createHmac("sha256", key).update(body).digest("hex");
+/** `--port 0` and `--log json` are given to every receiver of the tests. */
+const receiverFlags =
+  "--handlers handlers.ts --host 127.0.0.1 --env-file named.env --max-body 1mb --request-timeout 20 --keep-alive 60 " +
+  "--stop-timeout 9 --drain 0.1 --inbox inbox.db --keep 2d --concurrency 4";
 let receiver: Program;
 
 before(async () => {
@@ -23,6 +26,8 @@ before(async () => {
     join(folder, "named.env"),
     `WEBHOOK_SECRET=${secret}\nOTHER=${secret}\nSHORT=another-secret\n`,
   );
+  writeFileSync(join(folder, "memory.env"), "WEBHOOK_INBOX=:memory:\n");
+  writeFileSync(join(folder, "elsewhere.env"), "WEBHOOK_INBOX=nowhere.db\n");
   writeFileSync(join(folder, "broken.env"), "\u{feff}WEBHOOK_SECRET=x\n");
   writeFileSync(
     join(folder, "good.txt"),
@@ -37,7 +42,7 @@ before(async () => {
     join(folder, "handlers.ts"),
     'export const handlers = { push: () => {}, issues: { handle: () => { throw new Error("no"); }, retries: 0 } };\n',
   );
-  receiver = await startProgram({ folder, args: ["--handlers", "handlers.ts"] });
+  receiver = await startProgram({ folder, args: receiverFlags.split(" ") });
   const post = (event: string, id: string, key = secret) =>
     fetch(receiver.url, {
       method: "POST",
@@ -89,12 +94,32 @@ const always: readonly Case[] = [
     usage('there is no command "lst": expected list, show, replay, reverify, send, verify'),
   ],
   ["port 3010", 2, nothing, usage('there is no command "port"')],
+  ["--port 0 list", 2, nothing, usage("Unexpected argument 'list'")],
+  ["--port eighty", 2, nothing, usage("--port: expected a number from 0 to 65535")],
+  ["--port 0 --port eighty", 2, nothing, usage("--port: expected a number from 0 to 65535")],
+  ["--port", 2, nothing, usage("Option '--port <value>' argument missing")],
+  ["--port --log json", 2, nothing, usage("Option '--port' argument is ambiguous")],
+  ["--host a/b", 2, nothing, usage("--host: expected an address")],
+  ["--env-file broken.env", 1, nothing, usage("broken.env begins with a byte order mark")],
+  ["--handlers nowhere.ts --port 0", 1, nothing, usage("cannot load the handlers from nowhere.ts")],
+  ["--max-body 0", 2, nothing, usage("--max-body: expected 1 to 256mb")],
+  ["--request-timeout 0", 2, nothing, usage("--request-timeout: expected 0.1 to 3600 seconds")],
+  ["--keep-alive 0", 2, nothing, usage("--keep-alive: expected 0.1 to 3600 seconds")],
+  ["--stop-timeout x", 2, nothing, usage("--stop-timeout: expected 0.1 to 3600 seconds")],
+  ["--drain 3601", 2, nothing, usage("--drain: expected 0.1 to 3600 seconds")],
+  ["--inbox file:x.db", 2, nothing, usage("--inbox: expected a plain file name")],
+  ["--keep soon", 2, nothing, usage("--keep: expected a time")],
+  ["--concurrency 0", 2, nothing, usage("--concurrency: expected a number from 1 to 1000")],
+  ["--log odd", 2, nothing, usage("--log: expected json or pretty")],
+
+  ["list --state --json", 2, nothing, usage("Option '--state' argument is ambiguous")],
+  ["list --json=true", 2, nothing, usage("Option '--json' does not take an argument")],
 
   ["list", 0, /^number .*\n2 .* two .* dead .*\n1 .* one .* done .*\n$/, nothing],
   ["list --json", 0, /^\{"number":2,.*\}\n\{"number":1,.*\}\n$/, nothing],
   ["list --state dead --json", 0, /^\{"number":2,.*\}\n$/, nothing],
-  ["list --state pending", 0, /^nothing found\n$/, nothing],
-  ["list --state pending --json", 0, nothing, nothing],
+  ["list --state pending --source nowhere", 0, /^nothing found\n$/, nothing],
+  ["list --state pending --source nowhere --json", 0, nothing, nothing],
   ["list --state odd", 2, nothing, usage("--state: expected pending, running, done or dead")],
   ["list --state", 2, nothing, usage("Option '--state <value>' argument missing")],
   ["list --source default --event push --since 1h --limit 1", 0, /^number .*\n1 .*\n$/, nothing],
@@ -108,6 +133,8 @@ const always: readonly Case[] = [
   ["list --inbox file:inbox.db", 2, nothing, usage("--inbox: expected a plain file name")],
   ["list --inbox :memory:", 2, nothing, usage("--inbox: an inbox in memory")],
   ["list --env-file named.env", 0, /^number /, nothing],
+  ["list --env-file memory.env", 2, nothing, usage("WEBHOOK_INBOX: an inbox in memory")],
+  ["list --env-file elsewhere.env", 1, nothing, usage("cannot open the inbox nowhere.db: there is no")],
   ["list --env-file broken.env", 1, nothing, usage("broken.env begins with a byte order mark")],
   ["list more", 2, nothing, usage("Unexpected argument 'more'")],
   ["list --state done --state dead", 0, /^number .*\n2 .*\n$/, nothing],
@@ -175,7 +202,7 @@ const always: readonly Case[] = [
 
   [`verify github ${files}`, 0, /^yes: signed with WEBHOOK_SECRET\nevent {2}push\.opened\n/, nothing],
   [
-    `verify github ${files} --secret-from OTHER --method POST --at 2026-11-22`,
+    `verify github ${files} --secret-from OTHER --url http://127.0.0.1/ --method POST --at 2026-11-22`,
     0,
     /^yes: signed with OTHER\n/,
     nothing,
@@ -208,6 +235,20 @@ const withReceiver: readonly Case[] = [
     /^1 delivery: /,
     nothing,
   ],
+  [
+    "send github push body.json --to RECEIVER --id four --timeout 5 --header X-Odd:1 --env-file named.env",
+    0,
+    /^sent push, 30 bytes, to .*\n200 OK, after .* ms\n {2}\{"status":"accepted","id":"four","event":"push\.opened"\}\n$/,
+    nothing,
+  ],
+  ["send test --to RECEIVER --secret-from OTHER", 0, /^sent test\.ping, .*\n200 OK, /, nothing],
+  ["send github push --to RECEIVER/nowhere --url RECEIVER", 1, /\n404 Not Found, /, nothing],
+  [
+    "send github push --to RECEIVER --repeat 600 --concurrency 8",
+    0,
+    /^600 requests in .*\n {2}600 {2}200 OK\n/,
+    nothing,
+  ],
 ];
 const withoutReceiver: readonly Case[] = [
   [
@@ -221,7 +262,7 @@ const withoutReceiver: readonly Case[] = [
 function runAll(cases: readonly Case[]): void {
   for (const [args, code, stdout, stderr] of cases) {
     test(args, async () => {
-      const ended = await start(args.split(" "));
+      const ended = await start(args.replaceAll("RECEIVER", receiver.url).split(" "));
       assert.match(ended.stderr, stderr);
       assert.match(ended.stdout, stdout);
       assert.equal(ended.code, code);
@@ -233,78 +274,19 @@ function runAll(cases: readonly Case[]): void {
 describe("commands beside a receiver", { concurrency: 3 }, () => {
   runAll(always);
   runAll(withReceiver);
-
-  test("send --to the receiver, once, as a test, and many at a time", async () => {
-    const one = await start([
-      "send",
-      "github",
-      "push",
-      "body.json",
-      "--to",
-      receiver.url,
-      "--id",
-      "four",
-      "--timeout",
-      "5",
-      "--header",
-      "X-Odd: 1",
-    ]);
-    assert.match(
-      one.stdout,
-      /^sent push, 30 bytes, to .*\n200 OK, after .* ms\n {2}\{"status":"accepted","id":"four","event":"push\.opened"\}\n$/,
-    );
-    const ping = await start(["send", "test", "--to", receiver.url, "--secret-from", "OTHER"]);
-    assert.match(ping.stdout, /^sent test\.ping, .*\n200 OK, /);
-    const many = await start([
-      "send",
-      "github",
-      "push",
-      "--to",
-      receiver.url,
-      "--repeat",
-      "600",
-      "--concurrency",
-      "8",
-    ]);
-    assert.match(many.stdout, /^600 requests in .*\n {2}600 {2}200 OK\n/);
-    assert.deepEqual([one.code, ping.code, many.code, one.stderr, ping.stderr], [0, 0, 0, "", ""]);
-    const wrong = await start([
-      "send",
-      "github",
-      "push",
-      "--to",
-      `${receiver.url}/nowhere`,
-      "--url",
-      receiver.url,
-    ]);
-    assert.match(wrong.stdout, /\n404 Not Found, /);
-    assert.equal(wrong.code, 1);
-  });
 });
 
 describe("commands without a receiver", { concurrency: 3 }, () => {
   before(async () => {
     assert.equal(await receiver.end(), 0);
   });
-  test("a long list into a pipe is whole, and into one that closes early it ends quietly", async () => {
+  test("a long list into a pipe is whole", async () => {
     const { code, stdout } = await start(["list", "--json", "--limit", "1000"]);
     const lines = stdout.trimEnd().split("\n");
     assert.ok(stdout.length > 100_000, `${stdout.length}`); // more than a pipe holds
     assert.ok(lines.length >= 600);
     for (const line of lines) JSON.parse(line);
     assert.equal(code, 0);
-    const child = spawn(
-      "/bin/sh",
-      ["-c", `"${process.execPath}" "${program}" list --json --limit 1000 | head -n 1`],
-      {
-        cwd: folder,
-        stdio: ["ignore", "pipe", "pipe"],
-      },
-    );
-    let text = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (text += chunk));
-    await once(child, "close");
-    assert.match(text, /^\{"number":[^\n]*\}\n$/);
   });
   runAll(withoutReceiver);
   runAll(
@@ -319,18 +301,23 @@ describe("commands without a receiver", { concurrency: 3 }, () => {
   );
 });
 
-test("each flag that a command's help names is in one of the calls above", async () => {
-  const calls = [...always, ...withReceiver, ...withoutReceiver].map(([args]) => args);
-  for (const name of ["list", "show", "replay", "reverify", "send", "verify"]) {
-    const { stdout } = await start([name, "--help"]);
-    const flags = [...stdout.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, flag]) => flag ?? "");
+test("each flag that a --help names is in a call above that does something", async () => {
+  const served = ["", ...receiverFlags.split(" "), "--port", "--log"]; // the receiver's own start
+  const calls = [...always, ...withReceiver, ...withoutReceiver]
+    .filter(([, code]) => code !== 2)
+    .map(([args]) => args.split(" "));
+  for (const name of ["", "list", "show", "replay", "reverify", "send", "verify"]) {
+    const { stdout } = await start([name, "--help"].filter((one) => one !== ""));
+    const flags = [...stdout.matchAll(/^ {2}(?:-h, )?(--[a-z-]+)/gm)].map(([, flag]) => flag ?? "");
     assert.ok(flags.length >= 2, stdout);
-    for (const flag of flags) {
-      const own = calls.filter((call) => call.startsWith(name));
+    const own =
+      name === ""
+        ? [...calls.filter(([first = ""]) => first.startsWith("-")), served]
+        : calls.filter(([first]) => first === name);
+    for (const flag of flags)
       assert.ok(
-        own.some((call) => call.includes(` ${flag}`)) || (name === "send" && flag === "--id"),
+        own.some((call) => call.includes(flag)),
         `${name} ${flag}`,
       );
-    }
   }
 });
