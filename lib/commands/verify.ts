@@ -8,14 +8,28 @@
 
 import { OperatorError } from "../errors.ts";
 import { printable } from "../log.ts";
-import { originFormOf } from "../receive/head.ts";
-import { answerSigned } from "../receive/verification-request.ts";
+import { readContentLength } from "../receive/body.ts";
+import { checkHead, maxHeadBytes, originFormOf } from "../receive/head.ts";
+import {
+  allowedMethods,
+  answerEcho,
+  answerForm,
+  answerSigned,
+  mayBeFormHandshake,
+} from "../receive/verification-request.ts";
 import { Refusal } from "../refusal.ts";
 import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
 import { keyFrom } from "../settings/secret.ts";
-import { largestMaxBodyBytes } from "../settings/settings.ts";
-import { factsOf, readPublicUrl, readTolerance, signsUrl, variableFor } from "../settings/sources.ts";
+import { largestMaxBodyBytes, readMaxBody } from "../settings/settings.ts";
+import {
+  factsOf,
+  readPublicUrl,
+  readTolerance,
+  readVerifyToken,
+  signsUrl,
+  variableFor,
+} from "../settings/sources.ts";
 import { type Head, readClaim } from "../signature/claim.ts";
 import { readEvent, readId, type WebhookEvent } from "../signature/event.ts";
 import type { Secret, Source } from "../signature/source.ts";
@@ -40,6 +54,7 @@ Usage: tsx webhook-receiver.ts verify SENDER --headers FILE --body FILE [flags]
   --at TIME           when it came, for a signed time is judged by it: 2h, 2026-03-31T14:00 (UTC); else now
   --env-file FILE     file with the secrets [WEBHOOK_ENV_FILE; .env]
 
+The method, the length and the size (WEBHOOK_MAX_BODY) are judged too. SENDER names the source; the path does not.
 Exit code: 0 for yes, 1 for no, 2 for wrong usage.
 `;
 
@@ -53,7 +68,16 @@ const flags = {
   at: { type: "string" },
 } as const;
 
-type Request = { readonly head: Head; readonly body: Buffer; readonly receivedAt: Date };
+type Request = {
+  readonly head: Head;
+  readonly body: Buffer;
+  readonly receivedAt: Date;
+  /** The operator's limit; the sender's is the source's. */
+  readonly maxBodyBytes: number;
+};
+
+/** An unsigned request that a sender's row tells the receiver to answer, and that is no delivery. */
+type Answered = { readonly kind: "answered" };
 
 type Yes = {
   readonly kind: "yes";
@@ -100,13 +124,12 @@ export async function verifyCapture(
   const source = sourceOf(name, sender, secrets, environment);
   const receivedAt = values.at === undefined ? now() : new Date(readTime("--at", values.at, now()));
   const head = await readHead(headers, values, sender, environment);
-  const maxBodyBytes = Math.min(largestMaxBodyBytes, source.maxBodyBytes);
-  const request = { head, body: await readInput(body, maxBodyBytes), receivedAt };
+  const maxBodyBytes = readMaxBody(environment);
+  const request = { head, body: await readInput(body, largestMaxBodyBytes), receivedAt, maxBodyBytes };
 
   const verdict = judge(source, request);
-  const lines = verdict.kind === "yes" ? linesOfYes(verdict, secrets) : linesOfNo(verdict, source, request);
-  write(`${lines.map(printable).join("\n")}\n`);
-  return verdict.kind === "yes" ? 0 : 1;
+  write(`${linesOf(verdict, secrets, source, request).map(printable).join("\n")}\n`);
+  return verdict.kind === "no" ? 1 : 0;
 }
 
 /** The current secret and the previous one, if there is one. */
@@ -132,7 +155,7 @@ function sourceOf(name: string, sender: Sender, secrets: Secrets, environment: N
       return secret === undefined ? [] : { age, key: keyFrom(secret.variable, secret.text, sender.key) };
     }),
     toleranceSeconds: readTolerance(environment, variableFor("WEBHOOK_TOLERANCE_", name)),
-    verifyToken: undefined,
+    verifyToken: readVerifyToken(environment, name),
     publicUrl: "",
   };
 }
@@ -152,9 +175,9 @@ async function readHead(
   return { ...captured, method, target };
 }
 
-/** What the receiver takes for the URL; empty where none is signed. */
+/** What the receiver takes for the URL; path and query where none is signed. */
 function urlOf({ target }: CapturedHead, sender: Sender, environment: NodeJS.ProcessEnv): string {
-  if (!signsUrl(sender)) return "";
+  if (!signsUrl(sender)) return originFormOf(target ?? "");
   const publicUrl = readPublicUrl(environment);
   if (target !== undefined && publicUrl !== "") return `${publicUrl}${originFormOf(target)}`;
   throw new OperatorError(
@@ -163,10 +186,19 @@ function urlOf({ target }: CapturedHead, sender: Sender, environment: NodeJS.Pro
   );
 }
 
-/** Steps 3 to 6 of `receive` in webhook-receiver.ts. */
-function judge(source: Source, { head, body, receivedAt }: Request): Yes | No {
+/** What the receiver checks of every head, and steps 2 to 6 of `receive` in webhook-receiver.ts. */
+function judge(source: Source, { head, body, receivedAt, maxBodyBytes }: Request): Yes | Answered | No {
   let delivery: Delivery | undefined;
   try {
+    checkCapturedHead(head);
+    if (answerEcho(source, head) !== undefined) return { kind: "answered" };
+    if (head.method !== "POST")
+      throw new Refusal("method-not-allowed", `${head.method}; allowed is ${allowedMethods(source)}`);
+    const length = readLength(head, body, Math.min(maxBodyBytes, source.maxBodyBytes));
+    if (mayBeFormHandshake(source, head, length)) {
+      answerForm(source, body);
+      return { kind: "answered" };
+    }
     const claim = readClaim(source, head);
     delivery = verifyClaim(claim, body, receivedAt);
     const event = readEvent(delivery);
@@ -179,8 +211,37 @@ function judge(source: Source, { head, body, receivedAt }: Request): Yes | No {
   }
 }
 
+/** A capture has lost its HTTP version, and with HTTP/2 its Host: only 1.1 insists on one. */
+function checkCapturedHead({ target, headers, rawHeaders }: Head): void {
+  const bytes = [originFormOf(target), ...rawHeaders].reduce((sum, text) => sum + text.length, 0);
+  if (bytes >= maxHeadBytes)
+    throw new Refusal("headers-too-large", `${bytes} bytes; the limit is ${maxHeadBytes}`);
+  const { expect } = headers;
+  const isContinue = /(?:^|\W)100-continue(?:$|\W)/i.test(expect ?? ""); // as Node sees it
+  const expectation = expect === undefined ? "none" : isContinue ? "100-continue" : "unknown";
+  checkHead({ httpVersion: "1.0", headers, rawHeaders }, expectation);
+}
+
+/** The length that the head announces. Where a capture has lost it, the body's file is as long as the body was. */
+function readLength({ headers }: Head, { length }: Buffer, maxBytes: number): number {
+  const { "content-length": announced, "transfer-encoding": coding } = headers;
+  if (announced !== undefined && coding !== undefined)
+    throw new Refusal("http-malformed", "Content-Length beside Transfer-Encoding");
+  const isLost = announced === undefined && coding === undefined;
+  const expected = readContentLength(isLost ? { "content-length": String(length) } : headers, maxBytes);
+  if (length > maxBytes) throw new Refusal("body-too-large", `${length} bytes; the limit is ${maxBytes}`);
+  if (length < expected) throw new Refusal("body-incomplete", `${length} of ${expected} bytes arrived`);
+  return expected;
+}
+
 function isAboutTime({ code }: Refusal): boolean {
   return code.startsWith("timestamp-");
+}
+
+function linesOf(verdict: Yes | Answered | No, secrets: Secrets, source: Source, request: Request): string[] {
+  if (verdict.kind === "answered")
+    return ["yes: an unsigned handshake, which the receiver answers and no handler gets"];
+  return verdict.kind === "yes" ? linesOfYes(verdict, secrets) : linesOfNo(verdict, source, request);
 }
 
 function linesOfYes({ delivery, event, isHandshake }: Yes, secrets: Secrets): string[] {
@@ -207,5 +268,5 @@ function holdsWithoutLineBreak(source: Source, request: Request): boolean {
   const [lineBreak = ""] = /\r?\n$/.exec(request.body.subarray(-2).toString("latin1")) ?? [];
   if (lineBreak === "") return false;
   const without = judge(source, { ...request, body: request.body.subarray(0, -lineBreak.length) });
-  return without.kind === "yes" || without.isSigned;
+  return without.kind === "yes" || (without.kind === "no" && without.isSigned);
 }

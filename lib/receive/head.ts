@@ -11,9 +11,16 @@ export type Expectation = "none" | "100-continue" | "unknown";
 /** More header fields than any sender needs; Node's own count limit has changed between its versions. */
 export const maxHeaderFields = 100;
 
+/** Node's parser counts the request target, the names and the values, and refuses a head that has so many bytes. */
+export const maxHeadBytes = 16 * 1024;
+
 /** Everything about a request's head that does not depend on what it asks for. */
 export function checkHead(
-  { httpVersion, rawHeaders, headers }: IncomingMessage,
+  {
+    httpVersion,
+    rawHeaders,
+    headers,
+  }: Pick<IncomingMessage, "httpVersion" | "headers"> & { readonly rawHeaders: readonly string[] },
   expectation: Expectation,
 ): void {
   // Node's parser lets `HTTP/2.0` pass in the request line. (`RTSP/1.0` too, of which it shows only the 1.0.)

@@ -15,7 +15,7 @@ import { type BodyLimits, openBodyBudget } from "./body-budget.ts";
 import { type Connection, openConnections, type Places } from "./connections.ts";
 import { exchange, logAnswer, type Receive, type Shared } from "./exchange.ts";
 import { gateRequests } from "./gate.ts";
-import { type Expectation, parserRefusal } from "./head.ts";
+import { type Expectation, maxHeadBytes, parserRefusal } from "./head.ts";
 import { closeAfterAnswer, halfClose } from "./linger.ts";
 import { listenOn } from "./listen.ts";
 
@@ -41,7 +41,6 @@ export type Server = {
   stop(deadlineSeconds: number): Promise<boolean>;
 };
 
-const maxHeaderBytes = 16 * 1024;
 /** A body that is there waits at most this long for others, and so does an answer. */
 const maxGatherMilliseconds = 2;
 /** @param receive answers what comes to `/webhook…` */
@@ -155,7 +154,7 @@ function nodeOptions({ requestTimeoutSeconds, keepAliveSeconds }: Limits) {
     // Node looks for late requests only this often; its default makes every 408 up to 30 s late.
     connectionsCheckingInterval: Math.min(1000, requestTimeout / 2),
     keepAliveTimeout: keepAliveSeconds * 1000,
-    maxHeaderSize: maxHeaderBytes,
+    maxHeaderSize: maxHeadBytes,
     noDelay: true,
     // Said here, so that NODE_OPTIONS cannot switch the lenient parser on.
     insecureHTTPParser: false,

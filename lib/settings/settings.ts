@@ -243,6 +243,13 @@ function isLoopbackHost(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 }
 
+/** The operator's limit of a body, for those that have no flag for it. */
+export function readMaxBody({
+  WEBHOOK_MAX_BODY: text = flags["max-body"].default,
+}: NodeJS.ProcessEnv): number {
+  return readBytes({ text, name: "WEBHOOK_MAX_BODY" });
+}
+
 function readBytes({ text, name }: Given): number {
   const match = /^(\d{1,12})(b|kb|mb)?$/i.exec(text);
   const unit = { b: 1, kb: 1024, mb: 1024 * 1024 }[match?.[2]?.toLowerCase() ?? "b"] ?? 1;

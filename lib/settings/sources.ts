@@ -10,7 +10,7 @@
  *     WEBHOOK_VERIFY_TOKEN_META             the second secret of a sender that asks for one in its handshake
  *     WEBHOOK_PUBLIC_URL                    what the senders that sign the URL call, up to the path
  */
-import { createSecretKey } from "node:crypto";
+import { createSecretKey, type KeyObject } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { defaultSenders } from "../senders/default-path.ts";
 import type { Sender } from "../senders/sender.ts";
@@ -138,13 +138,12 @@ function openSource(
       2,
     );
   }
-  const token = environment[variableFor("WEBHOOK_VERIFY_TOKEN_", name)];
   return {
     name,
     ...factsOf(accepted),
     secrets: [],
     toleranceSeconds: readTolerance(environment, variableFor("WEBHOOK_TOLERANCE_", name)),
-    verifyToken: token === undefined ? undefined : createSecretKey(Buffer.from(token)),
+    verifyToken: readVerifyToken(environment, name),
     publicUrl: needsUrl ? publicUrl : "",
   };
 }
@@ -158,6 +157,12 @@ export function factsOf(
     handshakes: accepted.flatMap(({ handshakes = [] }) => handshakes),
     maxBodyBytes: Math.max(...accepted.map((sender) => sender.maxBodyBytes ?? Number.POSITIVE_INFINITY)),
   };
+}
+
+/** The second secret of a source whose sender asks for one; undefined when the variable is not set. */
+export function readVerifyToken(environment: NodeJS.ProcessEnv, name: string): KeyObject | undefined {
+  const token = environment[variableFor("WEBHOOK_VERIFY_TOKEN_", name)];
+  return token === undefined ? undefined : createSecretKey(Buffer.from(token));
 }
 
 /** A time window in seconds; undefined when the variable is not set. */

@@ -74,9 +74,9 @@ const noHeader = "expected a header, such as Content-Type: application/json";
 const hostile: Record<string, [text: string, message: string]> = {
   "a NUL": ["A: 1\nB: \0", "head.txt holds a NUL byte: save it as UTF-8 text"],
   "UTF-16": ["A\0:\0 \x001\0", "head.txt holds a NUL byte: save it as UTF-8 text"],
-  nothing: ["", "head.txt has 0 headers; expected 1 to 100"],
-  "a request line only": ["POST / HTTP/1.1\n", "head.txt has 0 headers; expected 1 to 100"],
-  "pseudo-headers only": [":method: POST", "head.txt has 0 headers; expected 1 to 100"],
+  nothing: ["", "head.txt has no headers"],
+  "a request line only": ["POST / HTTP/1.1\n", "head.txt has no headers"],
+  "pseudo-headers only": [":method: POST", "head.txt has no headers"],
   "an answer's status line": [
     "HTTP/1.1 200 OK\nA: 1",
     "head.txt, line 1: this is the head of an answer; expected the request's",
@@ -103,12 +103,6 @@ for (const [what, [text, message]] of Object.entries(hostile)) {
     assert.throws(() => parse(text), { message, exitCode: 2 });
   });
 }
-
-test("100 headers are read, and 101 are refused, as the receiver does it", () => {
-  const lines = (count: number): string => Array.from({ length: count }, (_, at) => `H${at}: 1`).join("\n");
-  assert.equal(parse(lines(100)).rawHeaders.length, 200);
-  assert.throws(() => parse(lines(101)), { message: "head.txt has 101 headers; expected 1 to 100" });
-});
 
 test("the line that is wrong is not quoted: it may hold a token", () => {
   assert.throws(

@@ -317,20 +317,21 @@ test("where the URL is signed, it is --url, or the public URL and the request li
   assert.match(await run(verifyCapture, ["square", ...files], withPublicUrl), /^yes: /);
 });
 
-test("where the method is signed, it is --method, the request line's, or POST", async (t) => {
+test("where the method is signed, it is --method, the request line's, or POST, and only a POST is a delivery", async (t) => {
   openFolder(t);
   const url = "https://example.com/webhook/hubspot";
-  const mac = Buffer.from(hmac(`PUT${url}{}${now.getTime()}`), "hex").toString("base64");
+  const mac = Buffer.from(hmac(`POST${url}{}${now.getTime()}`), "hex").toString("base64");
   const headers = { "X-HubSpot-Signature-V3": mac, "X-HubSpot-Request-Timestamp": String(now.getTime()) };
   const args = ["hubspot", ...files, "--url", url];
   const environment = { WEBHOOK_SECRET_HUBSPOT: secret };
+  const notAllowed = "no: method-not-allowed: PUT; allowed is POST\n";
   writeFileSync("body", "{}");
   writeHead(headers);
-  assert.equal(await run(verifyCapture, args, environment), wrong);
-  assert.match(await run(verifyCapture, [...args, "--method", "PUT"], environment), /^yes: /);
-  writeHead(headers, "PUT /webhook/hubspot HTTP/1.1");
   assert.match(await run(verifyCapture, args, environment), /^yes: /);
-  assert.equal(await run(verifyCapture, [...args, "--method", "POST"], environment), wrong);
+  assert.equal(await run(verifyCapture, [...args, "--method", "PUT"], environment), notAllowed);
+  writeHead(headers, "PUT /webhook/hubspot HTTP/1.1");
+  assert.equal(await run(verifyCapture, args, environment), notAllowed);
+  assert.match(await run(verifyCapture, [...args, "--method", "POST"], environment), /^yes: /);
 });
 
 test("an event and an id from outside can neither move the cursor nor forge a line", async (t) => {
@@ -459,9 +460,15 @@ test("heads of 64 KiB are read, and bodies as large as the sender's may be; one 
   writePush(json.padEnd(1024 * 1024));
   assert.match(await run(verifyCapture, ["microsoft-graph", ...files], graph), /^yes: /);
   truncateSync("body", 1024 * 1024 + 1);
-  await assert.rejects(run(verifyCapture, ["microsoft-graph", ...files], graph), {
-    message: "body holds more than 1048576 bytes",
-  });
+  assert.equal(
+    await run(verifyCapture, ["microsoft-graph", ...files], graph),
+    "no: body-too-large: 1048577 bytes; the limit is 1048576\n",
+  );
+  truncateSync("body", 25 * 1024 * 1024 + 1);
+  assert.equal(
+    await run(verifyCapture, ["gitea", ...files], { WEBHOOK_SECRET_GITEA: secret }),
+    "no: body-too-large: 26214401 bytes; the limit is 26214400\n",
+  );
   truncateSync("body", 256 * 1024 * 1024 + 1);
   await assert.rejects(run(verifyCapture, ["gitea", ...files], { WEBHOOK_SECRET_GITEA: secret }), {
     message: "body holds more than 268435456 bytes",
