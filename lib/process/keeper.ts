@@ -33,7 +33,7 @@ export function openKeeper(
 
   function putAway({ source, head }: Claim, body: Buffer, receivedAt: Date, reason: string): void {
     const isSmall = body.length <= maxQuarantinedBodyBytes;
-    if (!isSmall || !mayEnter(source.name, body.length, receivedAt)) return;
+    if (!isSmall || !mayEnter(source.name, body.length, performance.now())) return;
     const { method, target, headers, rawHeaders } = head;
     const refused = { source: source.name, receivedAt: receivedAt.getTime(), reason, body };
     store

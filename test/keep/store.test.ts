@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, describe, type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { openStore } from "../../lib/keep/sqlite/store.ts";
 import { exchange, type Program, parseLines, rawPost, startProgram } from "../receiver.ts";
 
@@ -147,6 +148,34 @@ test("close() finishes what was asked for before it", async () => {
   const database = new DatabaseSync(file);
   assert.equal(database.prepare("SELECT beat_at FROM receivers WHERE owner = 'me'").get()?.beat_at, 7);
   database.close();
+});
+
+test("close() with refused requests that cannot be written lets the process end", () => {
+  const code = `
+    const { openStore } = await import(process.argv[1]);
+    const { DatabaseSync } = await import("node:sqlite");
+    const store = await openStore("inbox.db");
+    const holder = new DatabaseSync("inbox.db");
+    holder.exec("BEGIN IMMEDIATE");
+    for (let count = 0; count < 100; count += 1)
+      void store.quarantine({ source: "default", receivedAt: 1, reason: "x", head: "{}", body: Buffer.from([count]) });
+    await store.close();
+    holder.close();`;
+  const module = fileURLToPath(import.meta.resolve("../../lib/keep/sqlite/store.ts"));
+  const args = ["--no-warnings", "--input-type=module", "-e", code, module];
+  const { status, signal } = spawnSync(process.execPath, args, { cwd: freshFolder(), timeout: 30_000 });
+  assert.deepEqual([status, signal], [0, null]);
+});
+
+test("one delivery larger than all that may wait for the disk is kept when nothing else waits", async () => {
+  const store = await openStore(join(freshFolder(), "inbox.db"));
+  const large = Buffer.alloc(130 * 1024 * 1024, "x");
+  const first = store.accept(delivery("large", large));
+  await assert.rejects(store.accept(delivery("behind it", Buffer.from("{}"))), {
+    code: "storage-unavailable",
+  });
+  assert.equal(await first, "accepted");
+  await store.close();
 });
 
 /** Stops this thread until another process has written into the file: that is what a handler that computes does. */

@@ -69,14 +69,17 @@ export function openQuarantine(database: DatabaseSync, logBytes: () => number = 
   };
 }
 
-/** Lets so many requests and bytes of each source pass in a second, before anything is copied for them. */
-export function quarantineGate(): (source: string, bytes: number, at: Date) => boolean {
+/**
+ * Lets so many requests and bytes of each source pass in a second, before anything is copied for them.
+ * @returns to be asked with milliseconds of a clock that never goes back, read when the body is there: bodies end in
+ *   another order than their heads came in
+ */
+export function quarantineGate(): (source: string, bytes: number, now: number) => boolean {
   let second = 0;
   const passed = new Map<string, { rows: number; bytes: number }>();
-  return (source, bytes, at) => {
-    const now = Math.floor(at.getTime() / 1000);
-    if (now !== second) passed.clear();
-    second = now;
+  return (source, bytes, now) => {
+    if (Math.floor(now / 1000) > second) passed.clear();
+    second = Math.max(second, Math.floor(now / 1000));
     const before = passed.get(source) ?? { rows: 0, bytes: 0 };
     const after = { rows: before.rows + 1, bytes: before.bytes + bytes };
     if (after.rows > maxQuarantinePerSecond || after.bytes > maxQuarantineBytesPerSecond) return false;

@@ -9,7 +9,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { resolve as resolvePath } from "node:path";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { openBatch } from "../../batch.ts";
 import { OperatorError } from "../../errors.ts";
@@ -156,9 +156,10 @@ export async function openStore(
     worker.postMessage({ refused: { ...next.refused, body } }, [body.buffer]);
   }
 
-  /** Resolves when no refused request waits any more. */
+  /** Resolves when no refused request waits any more, or when they have had their time. */
   async function allRefused(): Promise<void> {
-    while (refusing.length > 0) await nextTurn();
+    const giveUpAt = performance.now() + maxClosingMilliseconds;
+    while (refusing.length > 0 && performance.now() < giveUpAt) await nextTurn();
   }
 
   function quarantine(refused: Refused): Promise<boolean> {
@@ -182,7 +183,10 @@ export async function openStore(
 
   function call(method: keyof Room, args: readonly unknown[]): Promise<unknown> {
     const bytes = bodyOf({ method, args })?.length ?? 0;
-    if (method === "accept" && (waitingBytes + bytes > maxWaitingBytes || waiting.length >= maxWaitingCalls))
+    // One that waits for no other is taken whatever its size: the largest body has a limit of its own.
+    const isTooMuch =
+      (waitingBytes > 0 && waitingBytes + bytes > maxWaitingBytes) || waiting.length >= maxWaitingCalls;
+    if (method === "accept" && isTooMuch)
       return Promise.reject(new Refusal("storage-unavailable", `the disk is ${waitingBytes} bytes behind`));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     waiting.push({ resolve, reject, bytes });
@@ -206,7 +210,7 @@ export async function openStore(
     close: async () => {
       showStop(memory);
       turns.stop();
-      await Promise.race([allRefused(), sleep(maxClosingMilliseconds, undefined, { ref: false })]);
+      await allRefused();
       const ended = once(worker, "exit");
       gathering.add({ method: "close", args: [] });
       await ended;
