@@ -284,7 +284,7 @@ test("a flood of forged requests is bounded, and every good delivery in it is ac
   const forged = (name: string) => rawPost(`{"forged":"${name}"}`, { "X-Hub-Signature-256": sign("else") });
   const floodOf = (index: number) =>
     Buffer.concat(Array.from({ length: 200 }, (_, at) => forged(`${index}-${at}`)));
-  const seconds = new Set<number>();
+  const begunAt = performance.now();
   const { rows, deliveries } = await withReceiver(async ({ port }) => {
     const floods = Array.from({ length: 10 }, (_, index) =>
       exchange(
@@ -303,12 +303,9 @@ test("a flood of forged requests is bounded, and every good delivery in it is ac
     assert.deepEqual([...statuses(await Promise.all(goods))], [200]);
     assert.deepEqual([...statuses(await Promise.all(floods))], [401]);
   });
-  for (const { received_at } of rows) seconds.add(Math.floor(Number(received_at) / 1000));
+  const seconds = Math.floor(performance.now() / 1000) - Math.floor(begunAt / 1000) + 1;
   assert.ok(rows.length >= maxQuarantinePerSecond, `${rows.length} rows`);
-  assert.ok(
-    rows.length <= maxQuarantinePerSecond * seconds.size,
-    `${rows.length} rows in ${seconds.size} seconds`,
-  );
+  assert.ok(rows.length <= maxQuarantinePerSecond * seconds, `${rows.length} rows in ${seconds} seconds`);
   const expected = Array.from({ length: 50 }, (_, index) => ({
     id: `good-${index}`,
     body: `{"n":${index}}`,

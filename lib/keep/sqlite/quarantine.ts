@@ -61,7 +61,9 @@ export function openQuarantine(database: DatabaseSync, logBytes: () => number = 
     add({ source, receivedAt, reason, head, body }: Refused): boolean {
       if (body.length > maxQuarantinedBodyBytes || logBytes() > maxLogBytes) return false;
       const digest = hash("sha256", Buffer.concat([Buffer.from(`${head}\n`), body]), "buffer");
-      const { changes } = insert.run(source, receivedAt, reason, head, body, digest);
+      // An empty body that comes from another thread has no address, and many versions of node:sqlite take it for NULL.
+      const stored = body.length === 0 ? new Uint8Array() : body;
+      const { changes } = insert.run(source, receivedAt, reason, head, stored, digest);
       if (Number(changes) === 0) return false;
       makeRoom();
       return true;

@@ -53,6 +53,7 @@ export function resolvedFile(file: string): string {
 type Waiting = { resolve(value: unknown): void; reject(reason: unknown): void; readonly bytes: number };
 type Refusing = { readonly refused: Refused; resolve(isKept: boolean): void };
 
+const stripTypes = "--experimental-strip-types";
 /** Deliveries that wait for the disk hold so much: beyond it the sender is told to come back. */
 const maxWaitingBytes = 128 * 1024 * 1024;
 const maxWaitingCalls = 20_000;
@@ -106,7 +107,9 @@ export async function openStore(
       ...{ file: resolvedFile(file), owner, memory, handlers, logFormat, stopSeconds },
     } satisfies ThreadData,
     // tsx does not reach into threads; a Node that strips types only when asked is asked.
-    execArgv: [...execArgvToHear, ...(process.features.typescript ? [] : ["--experimental-strip-types"])],
+    execArgv: process.allowedNodeEnvironmentFlags.has(stripTypes)
+      ? [...execArgvToHear, stripTypes]
+      : execArgvToHear,
   });
   const opened = await new Promise<FromThread>((resolve, reject) => {
     worker.once("message", resolve);
