@@ -108,7 +108,7 @@ export function openFileGuard(file: string, isWhole: () => boolean): FileGuard {
 
   /** The note is read before the file's time, so that a checkpoint is never in the time and not in the note after it. */
   function look() {
-    return { note: readNote(), database: statOf(path), page: firstPage() };
+    return { note: readNote(), database: statOf(file), page: firstPage() };
   }
   function firstPage(): Buffer {
     const page = Buffer.alloc(100);
@@ -118,10 +118,9 @@ export function openFileGuard(file: string, isWhole: () => boolean): FileGuard {
   let seen = look();
 
   function check(): void {
-    if (!isSame(statOf(file), ourDatabase))
-      throw new FileLost(`${file} has been deleted or replaced`, "moved");
     const before = readNote();
-    const now = statOf(path);
+    const now = statOf(file);
+    checkName(now);
     const logNow = statOf(`${path}-wal`);
     const isChanged = now?.mtimeNs !== seen.database?.mtimeNs || now?.size !== seen.database?.size;
     if (isChanged) checkChange(now, before, readNote());
@@ -130,6 +129,10 @@ export function openFileGuard(file: string, isWhole: () => boolean): FileGuard {
     checkLog(before, logNow.size);
     if (isChanged) seen = { note: before, database: now, page: firstPage() };
     else seen.note = before;
+  }
+
+  function checkName(now: BigIntStats | undefined): void {
+    if (!isSame(now, ourDatabase)) throw new FileLost(`${file} has been deleted or replaced`, "moved");
   }
 
   /** @param around the notes directly before and after `now` was read */
@@ -148,7 +151,9 @@ export function openFileGuard(file: string, isWhole: () => boolean): FileGuard {
       throw new FileLost(`${file} has been written over`, "overwritten");
     if (before.attempted > before.checkpointed || !isSameCheckpoint(before, after)) return;
     const isTouched = now?.size === seen.database?.size && firstPage().equals(seen.page);
-    if (!isTouched || !isWhole()) throw new FileLost(`${file} has been written over`, "overwritten");
+    if (isTouched && isWhole()) return;
+    checkName(statOf(file)); // `isWhole` goes by the name, and may have read another file
+    throw new FileLost(`${file} has been written over`, "overwritten");
   }
 
   function checkLog(note: Note | undefined, bytes: bigint): void {

@@ -106,13 +106,14 @@ export function checkThere(file: string): void {
 }
 
 /**
- * Reads all of the file, through a connection of its own: what others have in their caches proves nothing.
+ * Reads all of the file, through a connection of its own: what others have in their caches proves nothing. It can only
+ * read: when it is closed, no log goes into a file that it may not belong to.
  * @returns what is wrong; undefined when it is whole
  */
 export function faultOf(path: string): string | undefined {
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(path);
+    database = new DatabaseSync(path, { readOnly: true });
     database.exec(`PRAGMA busy_timeout = ${lockMilliseconds}`);
     // Not integrity_check, which takes many times as long: what matters is that pages are where they belong.
     const [fault] = Object.values(database.prepare("PRAGMA quick_check(1)").get() ?? {});
