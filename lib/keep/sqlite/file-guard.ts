@@ -4,7 +4,7 @@
  * SQLite would go on. It writes into a file that has no name any more, or puts its pages into the copy of another
  * inbox, and COMMIT says yes all the same. So before a transaction and after it the files are looked at:
  *
- *     the name of the database, of its log (-wal)   still lead to the files that were opened
+ *     the names of all three files                  still lead to those that were opened
  *     the log                                       has the salts and at least the length that the wal-index gives it
  *     the time of change and size of the database   change by checkpoints only, and SQLite notes each one in the
  *                                                   wal-index (-shm): when it begins, and when it has ended
@@ -24,6 +24,8 @@ export type Loss =
   | "moved"
   /** The log has no name any more. What is in it can be saved: the database is the one that it belongs to. */
   | "log-deleted"
+  /** The wal-index has no name any more: the next process to open the file would not see what this one does. */
+  | "index-deleted"
   /** The database or the log is not what SQLite has written: nothing of the log may go into the file. */
   | "overwritten";
 
@@ -126,6 +128,8 @@ export function openFileGuard(file: string, isWhole: () => boolean): FileGuard {
     if (isChanged) checkChange(now, before, readNote());
     if (!isSame(logNow, ourLog))
       throw new FileLost(`${file}-wal has been deleted or replaced`, "log-deleted");
+    if (!isSame(statOf(`${path}-shm`), ourIndex))
+      throw new FileLost(`${file}-shm has been deleted or replaced`, "index-deleted");
     checkLog(before, logNow.size);
     if (isChanged) seen = { note: before, database: now, page: firstPage() };
     else seen.note = before;

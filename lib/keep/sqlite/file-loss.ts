@@ -21,11 +21,12 @@ const lockMilliseconds = 200;
  * @throws the system's error when it cannot be done safely
  */
 export function closeLost(database: DatabaseSync, guard: FileGuard, loss: Loss): string | undefined {
-  const log = statOf(`${guard.path}-wal`);
+  const [log, index] = [statOf(`${guard.path}-wal`), statOf(`${guard.path}-shm`)];
   const isNewLogUsed = log !== undefined && log.size > 0n && !guard.isOurLog(log);
+  const isNewIndex = loss === "index-deleted" && index !== undefined;
   if (loss === "moved")
     database.close(); // SQLite looks at the name too, and writes nothing
-  else if (loss === "overwritten" || isNewLogUsed || isLogAside(guard))
+  else if (loss === "overwritten" || isNewLogUsed || isNewIndex || isLogAside(guard))
     closeWithoutWriting(database, guard.path);
   else {
     // Other receivers may keep this from being the last connection, which would do it when it is closed.
@@ -84,7 +85,7 @@ export function prepareReopening(
   const path = realpathSync(file);
   const index = `${path}-shm`;
   const isOurIndex = guard.isOurIndex(statOf(index));
-  if (isOurIndex && lostMilliseconds < othersMilliseconds)
+  if ((isOurIndex || loss === "index-deleted") && lostMilliseconds < othersMilliseconds)
     throw new Error(`${file} was lost a moment ago, and other processes may still work on it`);
   const aside = setLogAside(path, guard, loss);
   // An index without its log: a process that has not let go of them works on files without a name from now on.
