@@ -261,7 +261,7 @@ test("SIGTERM while another process holds the file locked: the receiver ends whe
   );
   const { program, file } = await start(t, folder, ["--handlers", "handlers.ts", "--stop-timeout", "2"]);
   for (let count = 0; count < 5; count += 1) assert.equal(await post(program, `${count}`), 200);
-  const lock = new DatabaseSync(file);
+  const lock = new DatabaseSync(file, { timeout: 5000 });
   t.after(() => lock.close());
   lock.exec("BEGIN IMMEDIATE");
   await sleep(1200); // the handlers have ended, and wait for being marked
